@@ -1,0 +1,52 @@
+"""Every error that a user can cause.
+
+KexueError
+├── DataError        a file or document is wrong: names the file, the line and the remedy
+├── SchemaError      labels or constraints contradict each other or the data
+├── CheckpointError  a model folder is missing something, damaged, or too new
+└── OptionError      an option or a recipe key is wrong or misspelt
+
+The command line prints the message of a `KexueError` on one line and exits with code 2; anything else is a
+bug in kexue and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+
+
+class KexueError(Exception):
+    """Base of all errors that a user can mend."""
+
+
+class DataError(KexueError):
+    """A file or a document is wrong.
+
+    `path` and `line` (1-based) are put in front of the message, as compilers do: `train.jsonl:7: ...`.
+    """
+
+    def __init__(self, message: str, *, path: str | Path | None = None, line: int | None = None) -> None:
+        place = "" if path is None else f"{path}:" if line is None else f"{path}:{line}:"
+        super().__init__(f"{place} {message}" if place else message)
+        self.path = path
+        self.line = line
+
+
+class SchemaError(KexueError):
+    """Labels or constraints contradict each other or the data."""
+
+
+class CheckpointError(KexueError):
+    """A model folder is missing something, damaged, or written by a newer kexue."""
+
+
+class OptionError(KexueError):
+    """An option, a recipe key or a value is not one of those allowed."""
+
+
+def unknown(kind: str, name: str, allowed: list[str] | tuple[str, ...]) -> str:
+    """The sentence for a name that is not in a table, with the likeliest right one."""
+    close = get_close_matches(name, allowed, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"unknown {kind} {name!r}.{hint} Allowed: {', '.join(map(repr, allowed))}."
