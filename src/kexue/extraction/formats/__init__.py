@@ -1,0 +1,211 @@
+"""Annotated text in the formats of others, to and from `Document`.
+
+Each module of this package is one format: `detect(sample)`, `read(path)` and, where it is offered,
+`write(documents, path)`. `FORMATS` lists them in the order in which a file is tried, the more particular
+before the more general.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kexue.errors import DataError, OptionError, unknown
+from kexue.extraction.document import Document
+from kexue.extraction.formats import (
+    brat,
+    char_span,
+    cluener,
+    conll,
+    crossre,
+    doccano,
+    dygie,
+    label_studio,
+    lic2019,
+    native,
+    spacy_docbin,
+    spert,
+    tables,
+    token_span,
+    triples,
+)
+from kexue.extraction.formats.source import Sample, read_records, read_text
+
+_HEAD = 1 << 16  # bytes of a file that detection looks at
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format: its name, a line about it, and what can be done with it.
+
+    `suffixes` are the file endings for which `write_documents` takes this format by itself.
+    """
+
+    name: str
+    description: str
+    detect: Callable[[Sample], bool] | None = None
+    read: Callable[[Path], Iterator[Document]] | None = None
+    write: Callable[[Iterable[Document], Path], None] | None = None
+    suffixes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read, as which format, from where."""
+
+    documents: list[Document]
+    format: str
+    path: Path
+
+
+FORMATS: dict[str, Format] = {
+    format.name: format
+    for format in (
+        Format("brat", "folder of .txt and .ann", brat.detect, brat.read, brat.write, ("",)),
+        Format("spacy_docbin", "spaCy's DocBin, .spacy", spacy_docbin.detect, spacy_docbin.read),
+        Format(
+            "label_studio", "JSON export of tasks", label_studio.detect, label_studio.read, label_studio.write
+        ),
+        Format("lic2019", "text, spo_list: DuIE 1.0 and 2.0, CMeIE", lic2019.detect, lic2019.read),
+        Format("crossre", "sentence, ner, relations", crossre.detect, crossre.read),
+        Format("dygie", "sentences, ner, relations, events: also SciERC", dygie.detect, dygie.read),
+        Format("spert", "tokens, entities as objects, or BILOU tags (TablERT)", spert.detect, spert.read),
+        Format("token_span", "tokens, entities [start, end, type]", token_span.detect, token_span.read),
+        Format(
+            "char_span", "text, spans [start, end, predicate, start, end]", char_span.detect, char_span.read
+        ),
+        Format(
+            "triples",
+            "text, triple_list (CasRel, PRGC) or relation_list (TPLinker)",
+            triples.detect,
+            triples.read,
+        ),
+        Format("cluener", "text, label by type and surface", cluener.detect, cluener.read),
+        Format("doccano", "JSON lines of any version", doccano.detect, doccano.read, doccano.write),
+        Format(
+            "native", "one Document per line", native.detect, native.read, native.write, (".jsonl", ".json")
+        ),
+        Format("conll", "a token and its tag per line", conll.detect, conll.read),
+        Format("csv", "table of triples", write=tables.write_csv, suffixes=(".csv",)),
+        Format("parquet", "table of triples", write=tables.write_parquet, suffixes=(".parquet",)),
+    )
+}
+
+
+def detect(path: str | Path) -> str:
+    """The name of the format of a file or folder: the first of `FORMATS` that recognises its first record.
+
+    Raises `DataError` where none does.
+    """
+    path = Path(path)
+    sample = _sample(path)
+    for format in FORMATS.values():
+        if format.detect is not None and format.detect(sample):
+            return format.name
+    if path.is_file():
+        read_text(path)  # says so if the file is empty or not UTF-8
+    keys = (
+        f"; its first record has the keys {sorted(sample.record)}" if isinstance(sample.record, dict) else ""
+    )
+    raise DataError(
+        f"has none of the formats {', '.join(_readable())}{keys}; name one with --from", path=path
+    )
+
+
+def read_documents(path: str | Path, format: str | None = None) -> Reading:
+    """Read all documents of a file or folder, in the format named or detected.
+
+    Raises `DataError` with path and line for data that are wrong or absent, `OptionError` for an unknown
+    format.
+    """
+    path = Path(path)
+    if format is not None and format not in _readable():
+        raise OptionError(unknown("format to read", format, _readable()))
+    name = format or detect(path)
+    read = FORMATS[name].read
+    assert read is not None
+    documents = list(read(path))
+    if not documents:
+        raise DataError(f"holds no documents (read as {name})", path=path)
+    return Reading(documents, name, path)
+
+
+def write_documents(documents: Iterable[Document], path: str | Path, format: str | None = None) -> str:
+    """Write documents in the format named or, if none is, the one of the path's suffix; returns its name.
+
+    Raises `OptionError` for an unknown format or suffix.
+    """
+    path = Path(path)
+    if format is not None and format not in _writable():
+        raise OptionError(unknown("format to write", format, _writable()))
+    name = format or _format_of_suffix(path)
+    write = FORMATS[name].write
+    assert write is not None
+    write(documents, path)
+    return name
+
+
+def _readable() -> list[str]:
+    return [format.name for format in FORMATS.values() if format.read is not None]
+
+
+def _writable() -> list[str]:
+    return [format.name for format in FORMATS.values() if format.write is not None]
+
+
+def _format_of_suffix(path: Path) -> str:
+    for format in FORMATS.values():
+        if path.suffix.lower() in format.suffixes:
+            return format.name
+    known = ", ".join(
+        f"{suffix or 'no suffix'} ({format.name})"
+        for format in FORMATS.values()
+        for suffix in format.suffixes
+    )
+    raise OptionError(
+        f"{path}: no format is known for the suffix {path.suffix!r}; known: {known}; or name one with --to"
+    )
+
+
+def _sample(path: Path) -> Sample:
+    if path.is_dir():
+        return Sample(path, "", None)
+    head = _head(path)
+    return Sample(path, head, _first_record(head, path))
+
+
+def _head(path: Path) -> str:
+    """The beginning of a file as text; empty for a file that is not UTF-8."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_HEAD)
+        return codecs.getincrementaldecoder("utf-8-sig")().decode(
+            data
+        )  # a character cut at the end is no error
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", path=path) from None
+    except UnicodeDecodeError:
+        return ""
+
+
+def _first_record(head: str, path: Path) -> Any:
+    """The first JSON object of a file: of its array, of its first line, or the whole of it; else None."""
+    text = head.lstrip().removeprefix("[").lstrip()
+    if not text.startswith("{"):
+        return None
+    try:
+        return json.JSONDecoder().raw_decode(text)[0]
+    except json.JSONDecodeError:
+        return None if path.stat().st_size <= _HEAD else _first_of_whole(path)
+
+
+def _first_of_whole(path: Path) -> Any:
+    """The first record of a file whose first record is longer than the sample."""
+    try:
+        return next(read_records(path))[1]
+    except DataError:
+        return None

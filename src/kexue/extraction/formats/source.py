@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,12 +24,11 @@ class Sample:
 def read_text(path: Path) -> str:
     """The file as text, byte-order mark removed; line ends are kept, because offsets count them.
 
+    A name that ends in .gz is decompressed.
+
     Raises `DataError` for a missing or empty file, and for bytes that are not UTF-8, with their line.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", path=path) from None
+    data = _read_bytes(path)
     if not data.strip():
         raise DataError("is empty: there is nothing to read", path=path)
     try:
@@ -40,6 +40,16 @@ def read_text(path: Path) -> str:
             path=path,
             line=data.count(b"\n", 0, error.start) + 1,
         ) from None
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+        return gzip.decompress(data) if path.suffix == ".gz" else data
+    except EOFError:
+        raise DataError("the compressed file was cut short; copy it again", path=path) from None
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror or error}", path=path) from None
 
 
 def read_records(path: Path) -> Iterator[tuple[int, Any]]:

@@ -1,0 +1,191 @@
+"""The GAU encoder: post-norm gated attention units as a transformers model, `x <- norm(x + GAU(x))`.
+
+It is set up as GAU-alpha (Su, kexue.fm/archives/9052, 2022): no biases, a norm without gain, rotary
+positions, and for N layers weights begun at N^(-1/3) of the usual size, which spares the warm-up.
+Importing this module makes `AutoConfig` and `AutoModel` know the model type "gau".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
+from transformers import initialization as init
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_outputs import BaseModelOutput
+
+from kexue.errors import OptionError, unknown
+from kexue.layers.gau import ATTENTION_MAPS, GatedAttentionUnit
+
+NORMS: dict[str, Callable[[int, float], nn.Module]] = {
+    "rms": lambda dim, tiny: nn.RMSNorm(dim, eps=tiny, elementwise_affine=False),
+    "layer": lambda dim, tiny: nn.LayerNorm(dim, eps=tiny),
+}
+PRESETS: dict[str, dict[str, int]] = {
+    "gau-tiny": {"hidden_size": 256, "num_hidden_layers": 6},
+    "gau-small": {"hidden_size": 384, "num_hidden_layers": 12},
+    "gau-base": {"hidden_size": 768, "num_hidden_layers": 24},
+}
+"""Sizes by name; two layers do the work of one Transformer layer, and gau-base is as large as BERT-base."""
+TRUNCATED_STD = 0.87962566
+"""Standard deviation of a unit normal law cut off at two standard deviations."""
+
+
+class GAUConfig(PretrainedConfig):
+    """Sizes and choices of a `GAUModel`.
+
+    Args:
+        vocab_size: number of different tokens.
+        hidden_size: width d of the states.
+        num_hidden_layers: number N of units.
+        expansion: width of the gate against `hidden_size`.
+        key_dim: width s of queries and keys.
+        attention: one of `ATTENTION_MAPS`.
+        norm: one of `NORMS`.
+        norm_tiny: what the norm adds to the variance.
+        hidden_dropout: dropout after the embedding and each unit.
+        attention_dropout: dropout of attention weights.
+        rotary_base: base of the rotary angles.
+        pad_token_id: the token that fills up a batch.
+
+    Raises `OptionError` for an unknown attention or norm.
+    """
+
+    model_type = "gau"
+
+    def __init__(
+        self,
+        vocab_size: int = 12000,
+        hidden_size: int = 384,
+        num_hidden_layers: int = 12,
+        expansion: int = 2,
+        key_dim: int = 128,
+        attention: str = "entropy_invariant_softmax",
+        norm: str = "rms",
+        norm_tiny: float = 1e-6,
+        hidden_dropout: float = 0.1,
+        attention_dropout: float = 0.1,
+        rotary_base: float = 10000.0,
+        pad_token_id: int | None = 0,
+        **kwargs: Any,
+    ) -> None:
+        for kind, name, table in (("attention", attention, ATTENTION_MAPS), ("norm", norm, NORMS)):
+            if name not in table:
+                raise OptionError(unknown(kind, name, list(table)))
+        self.vocab_size = vocab_size
+        self.hidden_size = hidden_size
+        self.num_hidden_layers = num_hidden_layers
+        self.expansion = expansion
+        self.key_dim = key_dim
+        self.attention = attention
+        self.norm = norm
+        self.norm_tiny = norm_tiny
+        self.hidden_dropout = hidden_dropout
+        self.attention_dropout = attention_dropout
+        self.rotary_base = rotary_base
+        super().__init__(pad_token_id=pad_token_id, **kwargs)
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> GAUConfig:
+        """The configuration of a name in `PRESETS`; raises `OptionError` for another one."""
+        if name not in PRESETS:
+            raise OptionError(unknown("GAU preset", name, list(PRESETS)))
+        return cls(**PRESETS[name] | changes)
+
+
+class GAULayer(GradientCheckpointingLayer):
+    """norm(x + dropout(GAU(x)))."""
+
+    def __init__(self, config: GAUConfig) -> None:
+        super().__init__()
+        self.unit = GatedAttentionUnit(
+            config.hidden_size,
+            expansion=config.expansion,
+            key_dim=config.key_dim,
+            attention=ATTENTION_MAPS[config.attention](),
+            dropout=config.attention_dropout,
+            rotary_base=config.rotary_base,
+        )
+        self.dropout = nn.Dropout(config.hidden_dropout)
+        self.norm = NORMS[config.norm](config.hidden_size, config.norm_tiny)
+
+    def forward(
+        self, x: Float[Tensor, "batch seq dim"], mask: Bool[Tensor, "batch seq"]
+    ) -> Float[Tensor, "batch seq dim"]:
+        return self.norm(x + self.dropout(self.unit(x, mask)))
+
+
+class GAUModel(PreTrainedModel):
+    """Tokens to hidden states through a stack of gated attention units; texts of any length."""
+
+    config_class = GAUConfig
+    base_model_prefix = "gau"
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["GAULayer"]  # noqa: RUF012
+
+    def __init__(self, config: GAUConfig) -> None:
+        super().__init__(config)
+        self.embedding = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
+        self.norm = NORMS[config.norm](config.hidden_size, config.norm_tiny)
+        self.dropout = nn.Dropout(config.hidden_dropout)
+        self.layers = nn.ModuleList(GAULayer(config) for _ in range(config.num_hidden_layers))
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        return self.embedding
+
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
+        self.embedding = value
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "batch seq"] | None = None,
+        attention_mask: Shaped[Tensor, "batch seq"] | None = None,
+        inputs_embeds: Float[Tensor, "batch seq dim"] | None = None,
+        output_hidden_states: bool | None = None,
+        **kwargs: Any,
+    ) -> BaseModelOutput:
+        """Hidden states float[batch, seq, dim] of the tokens, or of `inputs_embeds` given in their place.
+
+        `attention_mask` is nonzero for tokens, all of them where left out. With `output_hidden_states` the
+        states before the first and after every layer are returned too.
+        """
+        embedded = self.embedding(input_ids) if inputs_embeds is None else inputs_embeds
+        if attention_mask is None:
+            attention_mask = torch.ones(embedded.shape[:-1], device=embedded.device)
+        mask = attention_mask.bool()
+        states = [self.dropout(self.norm(embedded))]
+        for layer in self.layers:
+            states.append(layer(states[-1], mask))
+        wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        return BaseModelOutput(states[-1], hidden_states=tuple(states) if wanted else None)
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Weights that keep the variance, times N^(-1/3): a unit holds three matrices in series (9052)."""
+        if isinstance(module, nn.Linear):
+            depth_gain = self.config.num_hidden_layers ** (-1 / 3)
+            _truncated_normal(module.weight, depth_gain * module.in_features**-0.5)
+        elif isinstance(module, nn.Embedding):
+            _truncated_normal(module.weight, module.embedding_dim**-0.5)
+            if module.padding_idx is not None and not getattr(module.weight, "_is_hf_initialized", False):
+                init.zeros_(module.weight[module.padding_idx])
+        elif isinstance(module, GatedAttentionUnit):
+            init.ones_(module.scale)
+            init.zeros_(module.offset)
+        elif isinstance(module, nn.LayerNorm):
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
+
+
+def _truncated_normal(weight: Tensor, std: float) -> None:
+    """Fill with a normal law cut off at two standard deviations, so that `std` is what remains of it."""
+    wide = std / TRUNCATED_STD
+    init.trunc_normal_(weight, std=wide, a=-2 * wide, b=2 * wide)
+
+
+AutoConfig.register("gau", GAUConfig, exist_ok=True)
+AutoModel.register(GAUConfig, GAUModel, exist_ok=True)

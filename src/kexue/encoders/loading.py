@@ -1,0 +1,221 @@
+"""Encoders by name: a folder, a model of the hub, or a GAU encoder begun from scratch.
+
+Weights are read from safetensors only, code is never downloaded, poolers and decoders are left out, and
+whatever is wrong is said in one line with its remedy.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+from transformers import (
+    MODEL_FOR_TEXT_ENCODING_MAPPING,
+    MODEL_MAPPING,
+    AutoConfig,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging
+
+from kexue.encoders.gau import PRESETS, GAUConfig, GAUModel
+from kexue.encoders.vocabulary import train_tokenizer
+from kexue.errors import CheckpointError, KexueError, OptionError
+
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+
+
+def load_encoder(
+    name_or_folder: str | Path, *, texts: Sequence[str] | None = None, vocab_size: int = 12000
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """An encoder in float32 and its fast tokenizer, whose `model_max_length` is what the encoder can take.
+
+    Args:
+        name_or_folder: a folder, a hub id, or a name in `PRESETS` ("gau-small") for a GAU encoder with random
+            weights and a vocabulary of its own.
+        texts: what the vocabulary of a GAU encoder is learnt from; not used otherwise.
+        vocab_size: size of that vocabulary at most.
+
+    Raises `CheckpointError` where a folder lacks something or is damaged, `OptionError` where the name leads
+    nowhere or to a model that cannot be used.
+    """
+    name = str(name_or_folder)
+    if Path(name).expanduser().is_dir():
+        name = str(Path(name).expanduser())
+        _check_folder(Path(name))
+    elif name.startswith("gau-") and "/" not in name:
+        return _begin(name, texts, vocab_size)
+    elif _is_path(name):
+        raise OptionError(f"there is no folder {name!r} to load an encoder from")
+    with _explained(name), _quiet():
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+        model = _load_model(name, config)
+        tokenizer = AutoTokenizer.from_pretrained(name, config=config, trust_remote_code=False)
+    _check_tokenizer(name, tokenizer, model)
+    limit = position_limit(model)
+    if limit is not None:
+        tokenizer.model_max_length = min(tokenizer.model_max_length, limit)
+    return model, tokenizer
+
+
+def build_encoder(config: PretrainedConfig) -> PreTrainedModel:
+    """The encoder that `load_encoder` gives for this configuration, with random weights in float32.
+
+    A checkpoint is rebuilt with it: `AutoModel.from_config` would add the pooler and the decoder again.
+    """
+    model_class = _model_class(config)
+    model = model_class._from_config(config, dtype=torch.float32, **_options(model_class))
+    return _encoder_of(model)
+
+
+def position_limit(model: PreTrainedModel) -> int | None:
+    """The most tokens, special ones counted, that the model has positions for; None where it has no limit."""
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+            # RoBERTa and MPNet count positions from behind that of padding.
+            reserved = 0 if module.padding_idx is None else module.padding_idx + 1
+            return module.num_embeddings - reserved
+    limit = getattr(model.config, "max_position_embeddings", None)
+    return limit if limit and limit > 0 else None
+
+
+def _begin(
+    name: str, texts: Sequence[str] | None, vocab_size: int
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A GAU encoder from scratch."""
+    config = GAUConfig.preset(name)
+    if texts is None:
+        raise OptionError(f"{name} begins from scratch and needs texts to learn its vocabulary from")
+    tokenizer = train_tokenizer(texts, vocab_size=vocab_size)
+    config.vocab_size, config.pad_token_id = len(tokenizer), tokenizer.pad_token_id
+    return GAUModel(config), tokenizer
+
+
+def _load_model(name: str, config: PretrainedConfig) -> PreTrainedModel:
+    model_class = _model_class(config)
+    model, report = model_class.from_pretrained(
+        name,
+        config=config,
+        dtype=torch.float32,
+        use_safetensors=True,
+        output_loading_info=True,
+        **_options(model_class),
+    )
+    encoder = _encoder_of(model)
+    wanted = {id(weight) for weight in encoder.parameters()}
+    missing = sorted(key for key in report["missing_keys"] if id(_get(model, key)) in wanted)
+    if missing:
+        raise CheckpointError(
+            f"the weights of {name!r} lack {len(missing)} tensors of {type(encoder).__name__}, "
+            f"such as {missing[0]!r}: they belong to another model or are damaged"
+        )
+    return encoder
+
+
+def _model_class(config: PretrainedConfig) -> type[PreTrainedModel]:
+    """The class that encodes text for this configuration, one without a decoder where there is one."""
+    for mapping in (MODEL_FOR_TEXT_ENCODING_MAPPING, MODEL_MAPPING):
+        if type(config) in mapping:
+            found = mapping[type(config)]
+            return found[0] if isinstance(found, list | tuple) else found
+    raise OptionError(f"models of type {config.model_type!r} do not encode text")
+
+
+def _options(model_class: type[PreTrainedModel]) -> dict[str, Any]:
+    """No pooler where the class lets one choose: its weights would never be trained."""
+    takes = inspect.signature(model_class.__init__).parameters
+    return {"add_pooling_layer": False} if "add_pooling_layer" in takes else {}
+
+
+def _encoder_of(model: PreTrainedModel) -> PreTrainedModel:
+    return model.get_encoder() if model.config.is_encoder_decoder else model
+
+
+def _get(model: nn.Module, key: str) -> object:
+    """The parameter or buffer of that name; None where the model has none."""
+    module, _, name = key.rpartition(".")
+    try:
+        return getattr(model.get_submodule(module), name, None)
+    except AttributeError:
+        return None
+
+
+def _is_path(name: str) -> bool:
+    """Whether a name can only mean a place on disk: hub ids have one slash at most and no dot first."""
+    return (
+        name.startswith((".", "~", "/", "\\")) or name.count("/") > 1 or "\\" in name or Path(name).exists()
+    )
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise `CheckpointError` unless a folder holds a configuration and safetensors."""
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(f"{folder}: has no config.json, so it is not an encoder's folder")
+    if any((folder / name).is_file() for name in WEIGHTS):
+        return
+    pickles = sorted(path.name for path in folder.glob("*.bin"))
+    if pickles:
+        raise CheckpointError(
+            f"{folder}: {pickles[0]} is a pickle, which can run code when it is opened, and is not loaded; "
+            f"convert it once, if you trust it: AutoModel.from_pretrained({str(folder)!r})"
+            f".save_pretrained({str(folder)!r})"
+        )
+    raise CheckpointError(f"{folder}: has no weights ({' or '.join(WEIGHTS)})")
+
+
+def _check_tokenizer(name: str, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
+    """Raise unless the tokenizer is a fast one with a vocabulary that fits the model."""
+    if not tokenizer.is_fast:
+        raise OptionError(
+            f"{name!r} has only a slow tokenizer ({type(tokenizer).__name__}) that gives no character "
+            "offsets; take an encoder with a tokenizer.json"
+        )
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        raise CheckpointError(f"{name!r} has no vocabulary: its tokenizer.json (or vocab.txt) is missing")
+    rows = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > rows:
+        raise CheckpointError(
+            f"{name!r}: the tokenizer has {len(tokenizer)} tokens but the encoder only {rows} embeddings; "
+            "they belong to different models"
+        )
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Say in one line why nothing could be loaded."""
+    try:
+        yield
+    except KexueError:
+        raise
+    except SafetensorError as error:
+        raise CheckpointError(f"{name}: the weights are damaged or incomplete ({error})") from error
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        reason = " ".join(str(error).split())[:300]
+        if Path(name).is_dir():
+            raise CheckpointError(f"{name}: cannot be loaded: {reason}") from error
+        raise OptionError(
+            f"there is no folder {name!r}, and the hub and its cache gave no such encoder ({reason}); give a "
+            f"folder with config.json, model.safetensors and tokenizer.json, or one of {', '.join(PRESETS)}"
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back transformers' progress bars and its lists of unused weights; what matters is checked here."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,117 @@
+"""Documents of any length through an encoder of bounded length: overlapping windows, merged again.
+
+A token that several windows hold takes its state from the window in which it lies farthest from the edge.
+Because states are gathered token by token, special tokens and padding can never become part of a span.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from kexue.encoders.tokenization import TextTokenizer, Tokens
+from kexue.errors import OptionError
+
+
+@dataclass(slots=True)
+class WindowBatch:
+    """Documents cut into windows, and how their hidden states are put together again.
+
+    Attributes:
+        input_ids: tokens of all windows of all documents, special tokens around each.
+        attention_mask: 1 where a window holds a token, 0 where it is padded.
+        gather: for each token of each document its place in the windows laid end to end; 0 where padded.
+        mask: True where a document has a token.
+    """
+
+    input_ids: Int[Tensor, "windows width"]
+    attention_mask: Int[Tensor, "windows width"]
+    gather: Int[Tensor, "documents length"]
+    mask: Bool[Tensor, "documents length"]
+
+    def to(self, device: torch.device | str) -> WindowBatch:
+        """The same batch on another device."""
+        fields = (self.input_ids, self.attention_mask, self.gather, self.mask)
+        return WindowBatch(*(field.to(device, non_blocking=True) for field in fields))
+
+
+def plan_windows(num_tokens: int, size: int, overlap: int) -> list[range]:
+    """Windows that cover all tokens: as few as `size` allows, equally wide, sharing `overlap` tokens or more.
+
+    Every text has at least one window; an empty text has an empty one.
+    Raises `OptionError` unless 0 <= overlap < size.
+    """
+    if not 0 <= overlap < size:
+        raise OptionError(
+            f"windows of {size} tokens cannot overlap by {overlap}: 0 <= overlap < size must hold"
+        )
+    if num_tokens <= size:
+        return [range(num_tokens)]
+    count = -(-(num_tokens - overlap) // (size - overlap))
+    width = -(-(num_tokens + (count - 1) * overlap) // count)
+    starts = (index * (num_tokens - width) // (count - 1) for index in range(count))
+    return [range(start, start + width) for start in starts]
+
+
+def owned(windows: Sequence[range]) -> list[range]:
+    """The tokens that take their state from each window: neighbours divide their overlap in the middle."""
+    cuts = [(left.stop + right.start + 1) // 2 for left, right in pairwise(windows)]
+    return [range(*pair) for pair in pairwise([windows[0].start, *cuts, windows[-1].stop])]
+
+
+def collate(tokens: Sequence[Tokens], tokenizer: TextTokenizer, *, window: int, overlap: int) -> WindowBatch:
+    """Cut documents into windows of at most `window` tokens of text (special tokens not counted).
+
+    The batch is at least one token wide, masked out, even where all documents are empty.
+    Raises `OptionError` where the window is wider than the encoder allows.
+    """
+    if tokenizer.max_window is not None and window > tokenizer.max_window:
+        raise OptionError(
+            f"a window of {window} tokens is too wide: this encoder takes {tokenizer.max_window} "
+            "beside its special tokens"
+        )
+    plans = [plan_windows(len(document), window, overlap) for document in tokens]
+    rows = [
+        [*tokenizer.prefix, *document.ids[part.start : part.stop], *tokenizer.suffix]
+        for document, plan in zip(tokens, plans, strict=True)
+        for part in plan
+    ]
+    input_ids, attention_mask = _pad(rows, tokenizer.pad_id)
+    # An encoder needs something to attend to, even in an empty text without special tokens.
+    attention_mask[:, 0] = True
+    places = list(_places(plans, width=input_ids.shape[1], offset=len(tokenizer.prefix)))
+    gather, mask = _pad(places, 0)
+    return WindowBatch(input_ids, attention_mask.long(), gather, mask)
+
+
+def merge_windows(
+    states: Float[Tensor, "windows width dim"], batch: WindowBatch
+) -> Float[Tensor, "documents length dim"]:
+    """The states of each document's tokens in one row; meaningless where `batch.mask` is False."""
+    return states.flatten(0, 1).index_select(0, batch.gather.flatten()).unflatten(0, batch.gather.shape)
+
+
+def _places(plans: Sequence[Sequence[range]], *, width: int, offset: int) -> Iterator[list[int]]:
+    """For each document the places of its tokens in the windows laid end to end."""
+    row = 0
+    for plan in plans:
+        places: list[int] = []
+        for part, own in zip(plan, owned(plan), strict=True):
+            shift = row * width + offset - part.start
+            places.extend(range(own.start + shift, own.stop + shift))
+            row += 1
+        yield places
+
+
+def _pad(rows: Sequence[Sequence[int]], value: int) -> tuple[Tensor, Tensor]:
+    """Rows of numbers as one tensor, at least one wide, and where it holds them."""
+    lengths = torch.tensor([len(row) for row in rows])
+    mask = torch.arange(max(1, int(lengths.max()))) < lengths[:, None]
+    padded = torch.full(mask.shape, value)
+    padded[mask] = torch.tensor([number for row in rows for number in row], dtype=torch.long)
+    return padded, mask

@@ -1,0 +1,65 @@
+"""CLUENER2020 (CLUEbenchmark): entities under type and mention, each with all its places, ends inclusive.
+
+    {"text": "浙商银行的叶老桂", "label": {"name": {"叶老桂": [[5, 7]]}, "company": {"浙商银行": [[0, 3]]}}}
+
+One record a line. The test file has no "label"; its records are read as texts without annotation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from kexue.errors import DataError
+from kexue.extraction.document import Document, Span, Unaligned
+from kexue.extraction.formats.source import Sample, read_records
+
+
+def detect(sample: Sample) -> bool:
+    """Whether the first record's "label" goes from types to mentions."""
+    labels = sample.record.get("label") if isinstance(sample.record, Mapping) else None
+    return (
+        isinstance(labels, Mapping)
+        and bool(labels)
+        and all(isinstance(mentions, Mapping) for mentions in labels.values())
+    )
+
+
+def read(path: Path) -> Iterator[Document]:
+    """Documents of a CLUENER file; a mention that its offsets do not show is kept as unaligned.
+
+    Raises `DataError` with path and line for a record of another shape.
+    """
+    for line, record in read_records(path):
+        try:
+            yield _document(record)
+        except DataError as error:
+            raise DataError(str(error), path=path, line=line) from None
+        except (TypeError, ValueError, AttributeError):
+            raise DataError(
+                '"label" must go from type to mention to [[start, end], ...], ends inclusive',
+                path=path,
+                line=line,
+            ) from None
+
+
+def _document(record: Any) -> Document:
+    if not isinstance(record, Mapping) or not isinstance(record.get("text"), str):
+        raise DataError('a record must be an object with a string "text"')
+    identity = record.get("id")
+    document = Document(record["text"], id=None if identity is None else str(identity))
+    for label, mentions in record.get("label", {}).items():
+        for mention, places in mentions.items():
+            for start, last in places:
+                _place(document, label, mention, start, last + 1)
+    return document
+
+
+def _place(document: Document, label: str, mention: str, start: int, end: int) -> None:
+    found = document.text[start:end] if start >= 0 else ""
+    if mention and found == mention:
+        document.entities.append(Span(start, end, label))
+    else:
+        reason = f"characters {start} to {end} are {found!r}"
+        document.unaligned.append(Unaligned("entity", label, (mention,), reason))

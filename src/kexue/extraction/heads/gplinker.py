@@ -1,0 +1,76 @@
+"""GPLinker: three token-pair scorers, one for spans and one each for the links of starts and of ends.
+
+    S(s_h, s_t, p, o_h, o_t) = S(s_h, s_t) + S(o_h, o_t) + S(s_h, o_h | p) + S(s_t, o_t | p)
+
+Each term is trained by itself, positives above 0 and all else below; a triple is found where all four are above.
+Spans are ordered and know relative positions (rotary); links join any two tokens, in any order and at any distance,
+so they have no rotary positions and cross from one window of a long document into another at no cost.
+
+Source: Su Jianlin, kexue.fm/archives/8888 (2022); efficient scorers, kexue.fm/archives/8877.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from kexue.extraction.decoding import Bounds, Candidates, decode
+from kexue.extraction.links import Links, SpanLabels, stack_positives
+from kexue.layers.global_pointer import EfficientGlobalPointer, GlobalPointer
+
+
+class GPLinker(nn.Module):
+    """Spans and links from hidden states [batch, length, hidden_dim]; never a heads x length x length tensor.
+
+    `efficient` chooses the scorer whose labels share one product (4 head_dim parameters a label) over the standard
+    one with a query and a key for every label (2 hidden_dim head_dim a label).
+    """
+
+    def __init__(
+        self,
+        hidden_dim: int,
+        labels: SpanLabels,
+        *,
+        head_dim: int = 64,
+        efficient: bool = True,
+        link_rotary: bool = False,
+    ) -> None:
+        super().__init__()
+        scorer = EfficientGlobalPointer if efficient else GlobalPointer
+        num_predicates = len(labels.schema.predicates)
+        self.labels = labels
+        self.spans = scorer(hidden_dim, len(labels.names), head_dim, rotary=True, ordered=True)
+        self.starts = scorer(hidden_dim, num_predicates, head_dim, rotary=link_rotary)
+        self.ends = scorer(hidden_dim, num_predicates, head_dim, rotary=link_rotary)
+
+    @staticmethod
+    def targets(links: list[Links]) -> dict[str, Tensor]:
+        """The positives of a batch, long[n, 4] of (text, label, start, end) for each of the three scorers."""
+        return {
+            "span_positives": stack_positives([link.spans for link in links]),
+            "start_positives": stack_positives([link.starts for link in links]),
+            "end_positives": stack_positives([link.ends for link in links]),
+        }
+
+    def loss(self, hidden: Tensor, mask: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        """The multi-label loss summed over all labels, float[batch]."""
+        return (
+            self.spans(hidden).loss(targets["span_positives"], mask).sum(1)
+            + self.starts(hidden).loss(targets["start_positives"], mask).sum(1)
+            + self.ends(hidden).loss(targets["end_positives"], mask).sum(1)
+        )
+
+    def decode(
+        self, hidden: Tensor, mask: Tensor, *, floor: float = 0.0, bounds: Bounds | None = None
+    ) -> list[Candidates]:
+        """Spans and triples of each text whose scores all exceed `floor`."""
+        return decode(
+            self.spans(hidden),
+            self.starts(hidden),
+            self.ends(hidden),
+            mask,
+            self.labels,
+            floor=floor,
+            bounds=bounds,
+        )

@@ -1,0 +1,60 @@
+"""Many texts through a model: batches of like length, candidates in the order of the texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from kexue.encoders.tokenization import TextTokenizer, Tokens
+from kexue.encoders.windows import collate
+from kexue.extraction.decoding import Bounds, Candidates
+from kexue.extraction.model import ExtractionModel
+
+BATCH_TOKENS = 2048  # tokens in one batch, padding included; larger batches gain nothing on a CPU
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The candidates of text number `index`, and its tokens."""
+
+    index: int
+    tokens: Tokens
+    candidates: Candidates
+
+
+def batches_of_like_length(
+    lengths: Sequence[int], *, batch_tokens: int, batch_size: int | None = None
+) -> Iterator[list[int]]:
+    """Indices in batches, longest first, so that a batch wastes little padding and memory peaks at the start."""
+    batch: list[int] = []
+    width = 0
+    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
+        width = width or max(1, lengths[index])
+        if batch and ((len(batch) + 1) * width > batch_tokens or len(batch) == batch_size):
+            yield batch
+            batch, width = [], max(1, lengths[index])
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+def find_candidates(
+    model: ExtractionModel,
+    tokenizer: TextTokenizer,
+    texts: Sequence[str],
+    *,
+    floor: float = 0.0,
+    bounds: Bounds | None = None,
+    batch_tokens: int = BATCH_TOKENS,
+    batch_size: int | None = None,
+) -> Iterator[Found]:
+    """Candidates of every text, batch by batch, longest texts first; the caller puts them in order."""
+    tokens = tokenizer(texts)
+    config = model.config
+    lengths = [len(item) for item in tokens]
+    for batch in batches_of_like_length(lengths, batch_tokens=batch_tokens, batch_size=batch_size):
+        windows = collate(
+            [tokens[index] for index in batch], tokenizer, window=config.window, overlap=config.overlap
+        )
+        for index, candidates in zip(batch, model.extract(windows, floor=floor, bounds=bounds), strict=True):
+            yield Found(index, tokens[index], candidates)

@@ -1,0 +1,108 @@
+"""An encoder and a head: texts of any length to a loss, or to spans and triples.
+
+Texts longer than a window are cut into overlapping windows, encoded apart, and put together again before the head
+looks at them, so the encoder's cost is linear in the number of windows and a relation may join two of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
+
+from kexue.encoders.loading import build_encoder
+from kexue.encoders.windows import WindowBatch, merge_windows
+from kexue.extraction.decoding import Bounds, Candidates
+from kexue.extraction.heads import HEADS
+from kexue.extraction.links import SpanLabels
+from kexue.extraction.schema import Schema
+
+
+class ExtractionConfig(PretrainedConfig):
+    """What an `ExtractionModel` is made of.
+
+    `encoder` is the encoder's own configuration and `schema` the labels, both as plain values; `window` counts tokens
+    of text in one window (without special tokens) and `overlap` the tokens that two neighbours share.
+    """
+
+    model_type = "kexue_extraction"
+
+    def __init__(
+        self,
+        encoder: dict[str, Any] | None = None,
+        schema: dict[str, Any] | None = None,
+        head: str = "gplinker",
+        head_dim: int = 64,
+        efficient: bool = True,
+        link_rotary: bool = False,
+        hidden_dropout: float = 0.1,
+        window: int = 254,
+        overlap: int = 64,
+        **kwargs: Any,
+    ) -> None:
+        self.encoder = encoder or {}
+        self.schema = schema or {}
+        self.head = head
+        self.head_dim = head_dim
+        self.efficient = efficient
+        self.link_rotary = link_rotary
+        self.hidden_dropout = hidden_dropout
+        self.window = window
+        self.overlap = overlap
+        super().__init__(**kwargs)
+
+
+class ExtractionModel(PreTrainedModel):
+    """Encoder, dropout, head. `forward` gives the loss, `extract` the candidates of each text."""
+
+    config_class = ExtractionConfig
+    base_model_prefix = "encoder"
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+
+    def __init__(self, config: ExtractionConfig, encoder: PreTrainedModel | None = None) -> None:
+        super().__init__(config)
+        if encoder is None:
+            encoder = _encoder_from_config(config.encoder)
+        self.encoder = encoder
+        self.dropout = nn.Dropout(config.hidden_dropout)
+        self.head = HEADS[config.head](
+            encoder.config.hidden_size,
+            SpanLabels(Schema.from_json(config.schema)),
+            head_dim=config.head_dim,
+            efficient=config.efficient,
+            link_rotary=config.link_rotary,
+        )
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Weights initialise themselves when their modules are made."""
+
+    def hidden_states(self, batch: WindowBatch) -> Tensor:
+        """Hidden states of the documents, [documents, length, dim]."""
+        states = self.encoder(input_ids=batch.input_ids, attention_mask=batch.attention_mask).last_hidden_state
+        return merge_windows(states, batch)
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, gather: Tensor, mask: Tensor, **targets: Tensor
+    ) -> dict[str, Tensor]:
+        """The loss of a batch of windows and its positives: summed over labels, averaged over documents."""
+        hidden = self.hidden_states(WindowBatch(input_ids, attention_mask, gather, mask))
+        return {"loss": self.head.loss(self.dropout(hidden), mask, targets).mean()}
+
+    @torch.inference_mode()
+    def extract(
+        self, batch: WindowBatch, *, floor: float = 0.0, bounds: Bounds | None = None
+    ) -> list[Candidates]:
+        """Spans and triples of each document whose scores all exceed `floor`."""
+        batch = batch.to(self.device)
+        return self.head.decode(self.hidden_states(batch), batch.mask, floor=floor, bounds=bounds)
+
+
+def _encoder_from_config(values: dict[str, Any]) -> PreTrainedModel:
+    values = dict(values)
+    return build_encoder(AutoConfig.for_model(values.pop("model_type"), **values))

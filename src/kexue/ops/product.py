@@ -1,0 +1,148 @@
+"""The multi-label loss of scores that are products per label, without building heads x length x length.
+
+    s_h(i, j) = q_h(i) . k_h(j)
+
+The scores are computed in blocks of rows, each reduced to its logsumexp as it goes by, and computed again in
+the backward pass, which adds exp(s - N) to the gradients of q and k. The positives of a block are
+overwritten with -inf, so nothing cancels. Source: Su, kexue.fm/archives/8373 (2021) for the scores; Milakov
+and Gimelshein 2018, arXiv 1805.02867 for reducing them as they go by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from kexue.ops.logspace import log1p_sum_exp, segment_log1p_sum_exp
+from kexue.ops.positives import Positives, distinct_positives
+from kexue.ops.precision import exact_dtype, without_autocast
+
+BLOCK = 2**19
+"""Scores held at a time: 2 MB of float32, which stays in the cache of a core."""
+
+
+def product_multilabel_cross_entropy(
+    query: Float[Tensor, "batch num_labels seq dim"],
+    key: Float[Tensor, "batch num_labels seq dim"],
+    positives: Int[Tensor, "n 4"],
+    mask: Bool[Tensor, "batch seq"],
+    ordered: bool = False,
+) -> Float[Tensor, "batch num_labels"]:
+    """The loss of each text and label with score(b, h, i, j) = query[b,h,i] . key[b,h,j].
+
+    `positives`, `mask`, `ordered`, the precision and the errors are those of
+    `factorized_multilabel_cross_entropy`.
+    """
+    distinct = distinct_positives(positives, mask, query.shape[1], ordered=ordered)
+    dtype = exact_dtype(query, key)
+    loss: Tensor = _ProductLoss.apply(  # type: ignore[no-untyped-call]
+        query.to(dtype), key.to(dtype), mask, ordered, distinct
+    )
+    return loss
+
+
+class _Block(NamedTuple):
+    """Some rows of the scores of one text."""
+
+    batch: int
+    labels: slice
+    rows: slice
+
+
+class _Scores(NamedTuple):
+    query: Tensor
+    key: Tensor
+    mask: Tensor
+    ordered: bool
+    positives: Positives
+
+    def of_positives(self) -> Tensor:
+        b, h, i, j = self.positives
+        return (self.query[b, h, i] * self.key[b, h, j]).sum(-1)
+
+    def of_block(self, block: _Block) -> Tensor:
+        """Scores [labels, rows, seq], -inf at the positives and at what is no class."""
+        b, labels, rows = block
+        scores = self.query[b, labels, rows] @ self.key[b, labels].mT
+        keep = self.mask[b, rows, None] & self.mask[b]
+        if self.ordered:
+            keep = keep.triu(rows.start)
+        scores.masked_fill_(~keep, -torch.inf)
+        return self._without_positives(scores, block)
+
+    def _without_positives(self, scores: Tensor, block: _Block) -> Tensor:
+        b, h, i, j = self.positives
+        h, i = h - block.labels.start, i - block.rows.start
+        labels, rows, _ = scores.shape
+        inside = (b == block.batch) & (h >= 0) & (h < labels) & (i >= 0) & (i < rows)
+        taken = torch.where(inside, -torch.inf, 0.0).to(scores.dtype)
+        # Adding 0 for the positives of other blocks needs no synchronisation, as selecting would.
+        return scores.index_put_((h.clamp(0, labels - 1), i.clamp(0, rows - 1), j), taken, accumulate=True)
+
+    def blocks(self) -> Iterator[_Block]:
+        batch, num_labels, seq, _ = self.query.shape
+        num_rows = min(seq, max(1, BLOCK // seq))
+        step = max(1, BLOCK // (num_rows * seq))
+        for b in range(batch):
+            for label in range(0, num_labels, step):
+                for row in range(0, seq, num_rows):
+                    yield _Block(
+                        b, slice(label, min(label + step, num_labels)), slice(row, min(row + num_rows, seq))
+                    )
+
+
+class _ProductLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, query: Tensor, key: Tensor, mask: Tensor, ordered: bool, positives: Positives
+    ) -> Tensor:
+        scores = _Scores(query, key, mask, ordered, positives)
+        negative, positive = _negative_term(scores), _positive_term(scores)
+        ctx.save_for_backward(query, key, mask, *positives, negative, positive)
+        ctx.ordered = ordered
+        return positive + negative
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        query, key, mask, *columns, negative, positive = ctx.saved_tensors
+        scores = _Scores(query, key, mask, ctx.ordered, Positives(*columns))
+        query_grad, key_grad = _gradients_of_negatives(scores, negative, grad)
+        b, h, i, j = scores.positives
+        values = ((-scores.of_positives() - positive[b, h]).exp_() * -grad[b, h])[:, None]
+        query_grad.index_put_((b, h, i), values * key[b, h, j], accumulate=True)
+        key_grad.index_put_((b, h, j), values * query[b, h, i], accumulate=True)
+        return query_grad, key_grad, None, None, None
+
+
+def _positive_term(scores: _Scores) -> Tensor:
+    """log(1 + sum of exp(-s)) over the positives of each text and label: [batch, num_labels]."""
+    batch, num_labels, _, _ = scores.query.shape
+    segments = scores.positives.batch * num_labels + scores.positives.label
+    terms = segment_log1p_sum_exp(-scores.of_positives(), segments, batch * num_labels)
+    return terms.view(batch, num_labels)
+
+
+def _negative_term(scores: _Scores) -> Tensor:
+    """N [batch, num_labels]: log(1 + sum of exp(s)) over the negatives, from the logsumexp of every row."""
+    totals = scores.query.new_empty(scores.query.shape[:3])
+    with without_autocast(totals):
+        for block in scores.blocks():
+            totals[block] = scores.of_block(block).logsumexp(-1)
+    return log1p_sum_exp(totals)
+
+
+def _gradients_of_negatives(scores: _Scores, negative: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
+    query_grad, key_grad = torch.empty_like(scores.query), torch.zeros_like(scores.key)
+    with without_autocast(grad):
+        for block in scores.blocks():
+            at = block.batch, block.labels, None, None
+            values = scores.of_block(block).sub_(negative[at]).exp_().mul_(grad[at])
+            query_grad[block] = values @ scores.key[at[:2]]
+            key_grad[at[:2]] += values.mT @ scores.query[block]
+    return query_grad, key_grad

@@ -1,0 +1,171 @@
+"""A trained model as a function from text to documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from kexue.errors import CheckpointError, OptionError
+from kexue.extraction.assembly import assemble
+from kexue.extraction.checkpoint import Checkpoint, load_checkpoint
+from kexue.extraction.decision import Decision
+from kexue.extraction.decoding import Bounds
+from kexue.extraction.document import Document
+from kexue.extraction.inference import BATCH_TOKENS, Found, find_candidates
+from kexue.extraction.schema import Schema
+
+CHUNK = 2048  # texts that `pipe` sorts by length together
+
+Input = str | Document
+
+
+class Extractor:
+    """Finds entities and relations in text.
+
+        extractor = Extractor.from_pretrained("runs/my-model")
+        document = extractor("Marie Curie was born in Warsaw.")
+        for relation in document.relations: ...
+
+    Texts may have any length: long ones are encoded in overlapping windows, and relations may join two windows.
+    The result for a text does not depend on the texts beside it.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, *, device: str | None = None, dtype: Literal["float32", "bfloat16"] = "float32"
+    ) -> None:
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.dtype = dtype
+        self.model = checkpoint.model.to(self.device).eval()
+        self.tokenizer = checkpoint.text_tokenizer
+        self.decision = checkpoint.decision
+        self.recipe = checkpoint.recipe
+        self.metrics = checkpoint.metrics
+        self.bounds = Bounds()
+
+    @classmethod
+    def from_pretrained(
+        cls, name_or_folder: str | Path, *, device: str | None = None, dtype: Literal["float32", "bfloat16"] = "float32"
+    ) -> Extractor:
+        """Load a folder written by `kexue train`, or download one by its hub id.
+
+        `dtype="bfloat16"` runs the encoder two to three times as fast on hardware that multiplies in it; scores then
+        move by about 1%. Raises `CheckpointError` if the folder is missing, damaged, or from a newer kexue.
+        """
+        return cls(load_checkpoint(_local_folder(name_or_folder)), device=device, dtype=dtype)
+
+    @property
+    def schema(self) -> Schema:
+        """The labels that this model extracts, with their constraints."""
+        return self.model.head.labels.schema
+
+    def with_precision(self, precision: float) -> Extractor:
+        """The same model with the thresholds that reached this precision on dev.
+
+        Stored are 0.8, 0.85, 0.9, 0.95 and 0.99; any other raises `OptionError`.
+        """
+        stored = sorted(self.decision.wanted, key=float)
+        match = [name for name in stored if abs(float(name) - precision) < 1e-9]
+        if not match:
+            raise OptionError(f"no thresholds for precision {precision} are stored; there are {', '.join(stored) or 'none'}")
+        return self._with(replace(self.decision, thresholds=self.decision.wanted[match[0]]))
+
+    def with_threshold(self, threshold: float) -> Extractor:
+        """The same model, reporting every entity and relation from this confidence on."""
+        if not 0 <= threshold <= 1:
+            raise OptionError(f"a threshold is a confidence between 0 and 1, got {threshold}")
+        thresholds = {name: threshold for name in self.schema.predicates}
+        return self._with(replace(self.decision, thresholds=thresholds, entity_threshold=threshold))
+
+    def with_schema(self, constraints: dict[str, dict[str, Any]]) -> Extractor:
+        """The same model with further constraints, e.g. `{"capital of": {"functional": True}}`."""
+        other = self._with(self.decision)
+        head = other.model.head
+        head.labels = replace(head.labels, schema=self.schema.with_constraints(constraints))
+        return other
+
+    def _with(self, decision: Decision) -> Extractor:
+        other = object.__new__(Extractor)
+        other.__dict__.update(self.__dict__, decision=decision)
+        return other
+
+    def __call__(self, item: Input) -> Document:
+        """Extract from one text."""
+        return self.extract([item])[0]
+
+    def extract(
+        self, items: Sequence[Input], *, batch_tokens: int = BATCH_TOKENS, batch_size: int | None = None
+    ) -> list[Document]:
+        """Extract from texts, or from documents, which keep their id and meta; in the order given."""
+        results: list[Document | None] = [None] * len(items)
+        for found in self.candidates(items, batch_tokens=batch_tokens, batch_size=batch_size):
+            results[found.index] = self._document(items[found.index], found)
+        return [document for document in results if document is not None]
+
+    def pipe(
+        self,
+        items: Iterable[Input],
+        *,
+        batch_size: int | None = None,
+        batch_tokens: int = BATCH_TOKENS,
+        chunk: int = CHUNK,
+    ) -> Iterator[Document]:
+        """Extract from a stream, in order; `chunk` texts at a time are sorted by length and batched."""
+        stream = iter(items)
+        while part := list(islice(stream, chunk)):
+            yield from self.extract(part, batch_tokens=batch_tokens, batch_size=batch_size)
+
+    def candidates(
+        self, items: Sequence[Input], *, batch_tokens: int = BATCH_TOKENS, batch_size: int | None = None
+    ) -> Iterator[Found]:
+        """What was found above the decision's floor, before confidences and thresholds; longest texts first."""
+        texts = [item if isinstance(item, str) else item.text for item in items]
+        with self._autocast():
+            yield from find_candidates(
+                self.model,
+                self.tokenizer,
+                texts,
+                floor=self.decision.floor,
+                bounds=self.bounds,
+                batch_tokens=batch_tokens,
+                batch_size=batch_size,
+            )
+
+    def _document(self, item: Input, found: Found) -> Document:
+        text = item if isinstance(item, str) else item.text
+        document = assemble(text, found.tokens, found.candidates, self.model.head.labels, self.decision)
+        if isinstance(item, Document):
+            document.id = item.id
+            document.meta = item.meta | document.meta
+        return document
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self.dtype == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+
+def _local_folder(name_or_folder: str | Path) -> Path:
+    """The folder itself, or a copy from the hub of what a model needs (no file that could run code)."""
+    folder = Path(name_or_folder)
+    if folder.is_dir() or not _looks_like_hub_id(str(name_or_folder)):
+        return folder
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(str(name_or_folder), allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"]))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise CheckpointError(
+            f"{name_or_folder}: is no folder here, and the hub gave no such model ({type(error).__name__})"
+        ) from None
+
+
+def _looks_like_hub_id(name: str) -> bool:
+    parts = name.split("/")
+    return len(parts) == 2 and all(part and not part.startswith(".") for part in parts)

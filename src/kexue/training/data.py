@@ -1,0 +1,125 @@
+"""The annotated files of a training: read, checked against the labels, split, before any work begins."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from kexue.errors import DataError, SchemaError, unknown
+from kexue.extraction.document import Document, Relation, Span
+from kexue.extraction.formats import read_documents
+from kexue.extraction.schema import RelationType, Schema
+from kexue.training.recipe import Recipe
+
+HELD_OUT = 0.1  # share of train that becomes dev where no dev file is given
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Checked documents, the schema that covers them, and what the user should know about them."""
+
+    train: list[Document]
+    dev: list[Document]
+    schema: Schema
+    notes: list[str]
+
+
+def load_training_data(recipe: Recipe) -> TrainingData:
+    """Read train and dev; raises `DataError` or `SchemaError` before any work if they cannot be trained on."""
+    train = _read(recipe.train, recipe)
+    notes = []
+    if recipe.dev is not None:
+        dev = _read(recipe.dev, recipe)
+    else:
+        train, dev = hold_out(train, recipe.seed)
+        notes.append(f"no dev file: {len(dev)} of {len(train) + len(dev)} training documents are held out as dev")
+    observed = Schema.from_documents(train)
+    if not observed.relation_types and not observed.entity_types:
+        raise DataError(
+            "holds no annotated entity or relation, so there is nothing to learn; see `kexue doctor`", path=recipe.train
+        )
+    schema, unseen = _extend(observed, Schema.from_documents(dev))
+    if unseen:
+        notes.append(f"labels in dev that train lacks, which cannot be learnt but are counted: {', '.join(unseen)}")
+    return TrainingData(train, dev, _constrain(schema, recipe), notes)
+
+
+def _read(path: Path, recipe: Recipe) -> list[Document]:
+    documents = read_documents(path, recipe.format).documents
+    if not documents:
+        raise DataError("holds no document", path=path)
+    _refuse_unknown(documents, recipe, path)
+    if recipe.entity_types == []:
+        documents = [without_entity_types(document) for document in documents]
+    return documents
+
+
+def _refuse_unknown(documents: Sequence[Document], recipe: Recipe, path: Path) -> None:
+    for number, document in enumerate(documents, start=1):
+        for kind, allowed, names in (
+            ("entity type", recipe.entity_types, [span.label for span in document.entities]),
+            ("relation type", recipe.relation_types, [fact.predicate for fact in document.relations]),
+        ):
+            for name in names:
+                if allowed and name not in allowed:
+                    raise SchemaError(
+                        f"{path}: document {number}: {unknown(kind, name, allowed)} "
+                        "Mend the file, or add the label to the recipe"
+                    )
+
+
+def without_entity_types(document: Document) -> Document:
+    """The same document with its spans known only as ends of relations."""
+
+    def bare(span: Span) -> Span:
+        return replace(span, label="")
+
+    return replace(
+        document,
+        entities=[bare(span) for span in document.entities],
+        relations=[
+            Relation(bare(fact.subject), fact.predicate, bare(fact.object), fact.score) for fact in document.relations
+        ],
+    )
+
+
+def hold_out(documents: list[Document], seed: int) -> tuple[list[Document], list[Document]]:
+    """A random tenth as dev, the same for the same seed; raises `DataError` below two documents."""
+    if len(documents) < 2:
+        raise DataError("one document cannot be split into train and dev; give more, or a dev file")
+    order = list(range(len(documents)))
+    random.Random(seed).shuffle(order)
+    chosen = set(order[: max(1, round(HELD_OUT * len(documents)))])
+    return (
+        [document for index, document in enumerate(documents) if index not in chosen],
+        [document for index, document in enumerate(documents) if index in chosen],
+    )
+
+
+def _extend(schema: Schema, other: Schema) -> tuple[Schema, list[str]]:
+    """A schema with the labels of another added at the end, and the names of these."""
+    relations = [item for item in other.relation_types if item.name not in schema.predicates]
+    types = [name for name in other.entity_types if name not in schema.entity_types] if schema.typed else []
+    if not schema.typed:
+        relations = [RelationType(item.name) for item in relations]
+    extended = replace(
+        schema,
+        entity_types=schema.entity_types + tuple(types),
+        relation_types=schema.relation_types + tuple(relations),
+    )
+    return extended, [item.name for item in relations] + types
+
+
+def _constrain(schema: Schema, recipe: Recipe) -> Schema:
+    if not recipe.typed_ends:
+        schema = replace(
+            schema,
+            relation_types=tuple(replace(item, subject_types=(), object_types=()) for item in schema.relation_types),
+        )
+    return schema.with_constraints(
+        {name: item.model_dump(exclude_none=True) for name, item in recipe.constraints.items()}
+    )
+
+
