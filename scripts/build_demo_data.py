@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from kexue.extraction.document import Document, Relation, Span
-from kexue.extraction.formats.assembly import from_strings
-from kexue.extraction.occurrence import StringTriple
+from kexue.extraction.occurrence import StringTriple, place_triples
 from kexue.files import atomic_write
 
 TARGET = Path(__file__).resolve().parents[1] / "src" / "kexue" / "data"
@@ -40,9 +39,7 @@ def main(sources: Path) -> None:
 
 def write(path: Path, documents: list[Document]) -> None:
     """One document per line, compressed; the bytes depend on the documents alone."""
-    lines = (
-        json.dumps(document.to_json(), ensure_ascii=False, separators=(",", ":")) for document in documents
-    )
+    lines = (json.dumps(document.to_json(), ensure_ascii=False, separators=(",", ":")) for document in documents)
     with atomic_write(path, binary=True) as file:
         file.write(gzip.compress("".join(f"{line}\n" for line in lines).encode(), mtime=0))
     print(path.relative_to(TARGET), len(documents), "documents,", path.stat().st_size, "bytes")
@@ -107,9 +104,7 @@ def mentions(argument: dict[str, Any] | None, label: str, text: str) -> list[Spa
         return []
     found = []
     for surfaces, starts in zip(argument["text"], argument["start"], strict=True):
-        pieces = sorted(
-            mend(start, start + len(it), text) for it, start in zip(surfaces, starts, strict=True)
-        )
+        pieces = sorted(mend(start, start + len(it), text) for it, start in zip(surfaces, starts, strict=True))
         if len(pieces) == 1 or label in LISTED:
             found += [Span(start, end, label) for start, end in pieces]
         else:
@@ -132,9 +127,7 @@ def paired(drugs: list[Span], values: list[Span]) -> Iterator[tuple[Span, Span]]
     if not drugs:
         return
     drugs, values = sorted(drugs), sorted(values)
-    listed = len(drugs) == len(values) and (
-        drugs[-1].end <= values[0].start or values[-1].end <= drugs[0].start
-    )
+    listed = len(drugs) == len(values) and (drugs[-1].end <= values[0].start or values[-1].end <= drugs[0].start)
     for index, value in enumerate(values):
         yield (drugs[index] if listed else min(drugs, key=lambda drug, value=value: gap(drug, value))), value
 
@@ -146,11 +139,12 @@ def gap(first: Span, second: Span) -> int:
 
 def ship_document(record: dict[str, Any]) -> Document:
     """One text of CNShipNet: its triples are strings, placed by the package's own rule."""
-    triples = [
-        StringTriple(item["subject"].strip(), item["predicate"], item["object"].strip())
+    triples = dict.fromkeys(
+        StringTriple(*(item[end].strip() for end in ("subject", "predicate", "object")))
         for item in record["relation_list"]
-    ]
-    return from_strings(record["text"], triples, id=record["id"])
+    )
+    relations, unaligned = place_triples(record["text"], list(triples))
+    return Document(record["text"], relations=relations, unaligned=unaligned, id=record["id"])
 
 
 if __name__ == "__main__":

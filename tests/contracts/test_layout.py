@@ -35,7 +35,7 @@ def test_a_module_opens_with_its_idea_in_one_sentence(path: Path):
         return
     assert docstring, "the module has no docstring"
     first = re.split(r"\n\s*\n", docstring)[0].splitlines()[0]
-    assert first.rstrip().endswith("."), f"the first line is no sentence: {first!r}"
+    assert first.rstrip().endswith((".", "?")), f"the first line is no sentence: {first!r}"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name)

@@ -26,8 +26,10 @@ def text(page: str) -> str:
 
 
 def commands(page: str) -> list[tuple[str, list[str]]]:
-    """(command, options) of each line that begins with kexue."""
-    lines = re.findall(r"^kexue (\w+)([^#\n]*)", text(page), re.MULTILINE)
+    """(command, options) of each line of a code block that begins with kexue."""
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text(page), re.DOTALL | re.MULTILINE)
+    shell = "".join(content for language, content in blocks if not language)
+    lines = re.findall(r"^kexue (\w+)([^#\n]*)", shell, re.MULTILINE)
     return [(command, re.findall(r"--[a-z-]+", rest)) for command, rest in lines]
 
 

@@ -42,13 +42,11 @@ def gpt() -> PreTrainedTokenizerFast:
 
 
 def sentencepiece() -> PreTrainedTokenizerFast:
-    """Unigram over NFKC with Metaspace: the word's first token holds the space, a lone space may be a token."""
+    """Unigram over NFKC with Metaspace: a word's first token holds the space, which may also stand alone."""
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    trainer = trainers.UnigramTrainer(
-        vocab_size=300, special_tokens=SPECIAL, unk_token="<unk>", show_progress=False
-    )
+    trainer = trainers.UnigramTrainer(vocab_size=300, special_tokens=SPECIAL, unk_token="<unk>", show_progress=False)
     tokenizer.train_from_iterator(CORPUS, trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
@@ -77,9 +75,7 @@ def bert() -> PreTrainedTokenizerFast:
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     tokenizer.enable_truncation(8)
     tokenizer.enable_padding(length=8)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", sep_token="[SEP]", cls_token="[CLS]"
-    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", sep_token="[SEP]", cls_token="[CLS]")
 
 
 def own() -> PreTrainedTokenizerFast:
@@ -102,3 +98,8 @@ def byte_level() -> PreTrainedTokenizerBase:
 @pytest.fixture(scope="session")
 def word_piece() -> PreTrainedTokenizerBase:
     return bert()
+
+
+@pytest.fixture(scope="session")
+def unigram() -> PreTrainedTokenizerBase:
+    return sentencepiece()

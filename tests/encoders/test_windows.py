@@ -48,10 +48,7 @@ def test_a_token_takes_the_window_in_which_it_lies_farthest_from_the_edge(num_to
     owner = {token: index for index, own in enumerate(owned(windows)) for token in own}
     assert sorted(owner) == list(range(num_tokens))
     for token, index in owner.items():
-        room = [
-            min(token - window.start, window.stop - 1 - token) if token in window else -1
-            for window in windows
-        ]
+        room = [min(token - window.start, window.stop - 1 - token) if token in window else -1 for window in windows]
         assert room[index] == max(room)
 
 

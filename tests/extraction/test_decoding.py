@@ -137,7 +137,11 @@ def test_spans_wider_than_the_bound_are_not_looked_for():
     scores = torch.ones(1, 2, 9, 9)
     mask = torch.ones(1, 9, dtype=torch.bool)
     found = decode(
-        DenseScores(scores, True), DenseScores(-scores[:, :1]), DenseScores(-scores[:, :1]), mask, labels,
+        DenseScores(scores, True),
+        DenseScores(-scores[:, :1]),
+        DenseScores(-scores[:, :1]),
+        mask,
+        labels,
         bounds=Bounds(span_width=4),
     )[0]
     assert {end - start for _, start, end in found.spans.tolist()} == {0, 1, 2, 3}
@@ -258,11 +262,16 @@ def test_a_span_that_no_token_covers_is_reported_not_dropped_in_silence():
 
 
 def test_symmetric_and_inverse_relations_are_learnt_in_both_directions():
-    schema = Schema((), (RelationType("spouse", symmetric=True), RelationType("parent", inverse="child"), RelationType("child")))
+    schema = Schema(
+        (), (RelationType("spouse", symmetric=True), RelationType("parent", inverse="child"), RelationType("child"))
+    )
     a, b = Span(0, 3), Span(4, 7)
     closed = close_relations([Relation(a, "spouse", b), Relation(b, "child", a)], schema)
     assert {(fact.subject, fact.predicate, fact.object) for fact in closed} == {
-        (a, "spouse", b), (b, "spouse", a), (b, "child", a), (a, "parent", b),
+        (a, "spouse", b),
+        (b, "spouse", a),
+        (b, "child", a),
+        (a, "parent", b),
     }
     links = LinkEncoder(schema)(Document("abc abc", [], [Relation(a, "spouse", b)]), tokens_of(2))
     assert sorted(links.starts) == [(0, 0, 1), (0, 1, 0)]

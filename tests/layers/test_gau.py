@@ -31,9 +31,7 @@ def unit_of(attention: AttentionMap, dim: int = 6, key_dim: int = 4) -> GatedAtt
 
 
 def naive(unit: GatedAttentionUnit, x: torch.Tensor, name: str) -> torch.Tensor:
-    return reference.gau(
-        x, unit.input.weight, unit.output.weight, unit.scale, unit.offset, normalise=NAIVE[name]
-    )
+    return reference.gau(x, unit.input.weight, unit.output.weight, unit.scale, unit.offset, normalise=NAIVE[name])
 
 
 @pytest.mark.parametrize("name", ATTENTION_MAPS)
@@ -41,9 +39,7 @@ def naive(unit: GatedAttentionUnit, x: torch.Tensor, name: str) -> torch.Tensor:
 @given(lengths=st.lists(st.integers(1, 20), min_size=1, max_size=3), seed=st.integers(0, 1000))
 def test_the_unit_equals_the_loop_over_numbers_whatever_is_padded(name, lengths, seed):
     unit = unit_of(ATTENTION_MAPS[name]())
-    x = torch.randn(
-        len(lengths), max(lengths), 6, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
-    )
+    x = torch.randn(len(lengths), max(lengths), 6, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
     out = unit(x, mask)
     for row, length in enumerate(lengths):

@@ -31,6 +31,8 @@ from kexue.encoders.vocabulary import train_tokenizer
 from kexue.errors import CheckpointError, KexueError, OptionError
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+VOCABULARIES = ("tokenizer.json", "vocab*", "*.model", "*.tiktoken", "tekken.json")
+"""Files of which a tokenizer has at least one."""
 
 
 def load_encoder(
@@ -48,22 +50,34 @@ def load_encoder(
     nowhere or to a model that cannot be used.
     """
     name = str(name_or_folder)
-    if Path(name).expanduser().is_dir():
-        name = str(Path(name).expanduser())
-        _check_folder(Path(name))
-    elif name.startswith("gau-") and "/" not in name:
+    if _is_preset(name):
         return _begin(name, texts, vocab_size)
-    elif _is_path(name):
-        raise OptionError(f"there is no folder {name!r} to load an encoder from")
+    name = _resolve(name)
+    if Path(name).is_dir():
+        _check_folder(Path(name))
+    tokenizer = load_tokenizer(name)
     with _explained(name), _quiet():
-        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
-        model = _load_model(name, config)
-        tokenizer = AutoTokenizer.from_pretrained(name, config=config, trust_remote_code=False)
-    _check_tokenizer(name, tokenizer, model)
+        model = _load_model(name, AutoConfig.from_pretrained(name, trust_remote_code=False))
+    _check_fit(name, tokenizer, model)
     limit = position_limit(model)
     if limit is not None:
         tokenizer.model_max_length = min(tokenizer.model_max_length, limit)
     return model, tokenizer
+
+
+def load_tokenizer(name_or_folder: str | Path) -> PreTrainedTokenizerBase:
+    """The fast tokenizer of a folder or a hub id, without the encoder's weights; raises as `load_encoder` does."""
+    name = _resolve(str(name_or_folder))
+    with _explained(name), _quiet():
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    if not tokenizer.is_fast:
+        raise OptionError(
+            f"{name!r} has only a slow tokenizer ({type(tokenizer).__name__}) that gives no character "
+            "offsets; take an encoder with a tokenizer.json"
+        )
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        raise CheckpointError(f"{name!r} has no vocabulary: its tokenizer.json (or vocab.txt) is missing")
+    return tokenizer
 
 
 def build_encoder(config: PretrainedConfig) -> PreTrainedModel:
@@ -87,9 +101,7 @@ def position_limit(model: PreTrainedModel) -> int | None:
     return limit if limit and limit > 0 else None
 
 
-def _begin(
-    name: str, texts: Sequence[str] | None, vocab_size: int
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def _begin(name: str, texts: Sequence[str] | None, vocab_size: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A GAU encoder from scratch."""
     config = GAUConfig.preset(name)
     if texts is None:
@@ -148,38 +160,46 @@ def _get(model: nn.Module, key: str) -> object:
         return None
 
 
-def _is_path(name: str) -> bool:
-    """Whether a name can only mean a place on disk: hub ids have one slash at most and no dot first."""
-    return (
-        name.startswith((".", "~", "/", "\\")) or name.count("/") > 1 or "\\" in name or Path(name).exists()
-    )
+def _is_preset(name: str) -> bool:
+    """Whether a name means a GAU encoder from scratch (perhaps misspelt)."""
+    return name.startswith("gau-") and "/" not in name and not Path(name).is_dir()
+
+
+def _resolve(name: str) -> str:
+    """The folder or hub id that a name means; raises `OptionError` where it means a folder that is not there.
+
+    Hub ids have one slash at most and no dot first.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return str(folder)
+    if name.startswith((".", "~", "/")) or name.count("/") > 1 or "\\" in name or folder.exists():
+        raise OptionError(f"there is no folder {name!r} to load an encoder from")
+    return name
 
 
 def _check_folder(folder: Path) -> None:
-    """Raise `CheckpointError` unless a folder holds a configuration and safetensors."""
+    """Raise `CheckpointError` unless a folder holds a configuration, safetensors and a vocabulary."""
     if not (folder / "config.json").is_file():
         raise CheckpointError(f"{folder}: has no config.json, so it is not an encoder's folder")
-    if any((folder / name).is_file() for name in WEIGHTS):
-        return
+    if not any((folder / name).is_file() for name in WEIGHTS):
+        raise CheckpointError(f"{folder}: {_instead_of_weights(folder)}")
+    if not any(any(folder.glob(pattern)) for pattern in VOCABULARIES):
+        raise CheckpointError(f"{folder}: has no vocabulary (tokenizer.json); save the tokenizer beside the model")
+
+
+def _instead_of_weights(folder: Path) -> str:
     pickles = sorted(path.name for path in folder.glob("*.bin"))
-    if pickles:
-        raise CheckpointError(
-            f"{folder}: {pickles[0]} is a pickle, which can run code when it is opened, and is not loaded; "
-            f"convert it once, if you trust it: AutoModel.from_pretrained({str(folder)!r})"
-            f".save_pretrained({str(folder)!r})"
-        )
-    raise CheckpointError(f"{folder}: has no weights ({' or '.join(WEIGHTS)})")
+    if not pickles:
+        return f"has no weights ({' or '.join(WEIGHTS)})"
+    return (
+        f"{pickles[0]} is a pickle, which can run code when it is opened, and is not loaded; if you trust it, "
+        f"convert it once: AutoModel.from_pretrained({str(folder)!r}).save_pretrained({str(folder)!r})"
+    )
 
 
-def _check_tokenizer(name: str, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
-    """Raise unless the tokenizer is a fast one with a vocabulary that fits the model."""
-    if not tokenizer.is_fast:
-        raise OptionError(
-            f"{name!r} has only a slow tokenizer ({type(tokenizer).__name__}) that gives no character "
-            "offsets; take an encoder with a tokenizer.json"
-        )
-    if len(tokenizer) <= len(tokenizer.all_special_ids):
-        raise CheckpointError(f"{name!r} has no vocabulary: its tokenizer.json (or vocab.txt) is missing")
+def _check_fit(name: str, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
+    """Raise `CheckpointError` if the tokenizer has tokens that the model has no embedding for."""
     rows = model.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > rows:
         raise CheckpointError(

@@ -70,7 +70,7 @@ def token_span(tokens: Tokens, start: int, end: int) -> TokenSpan | None:
         last -= 1
     while first <= last and tokens.starts[first] == tokens.ends[first]:
         first += 1
-    if first > last:
+    if first > last or start >= end:
         return None
     return TokenSpan(first, last, tokens.starts[first] == start and tokens.ends[last] == end)
 
@@ -78,8 +78,8 @@ def token_span(tokens: Tokens, start: int, end: int) -> TokenSpan | None:
 class TextTokenizer:
     """A fast tokenizer that gives whole texts as `Tokens`: no truncation, no padding, no special tokens.
 
-    The names of special tokens inside a text ("[SEP]") are read as the ordinary text they are. The wrapped
-    tokenizer is left as it was.
+    The names of special tokens inside a text ("[SEP]") are read as the ordinary text they are, unless a
+    Unigram vocabulary holds them as pieces too. The wrapped tokenizer is left as it was.
 
     Attributes:
         tokenizer: the wrapped tokenizer, to be saved with a model.
@@ -139,9 +139,7 @@ def _encodable(text: str) -> str:
     return LONE_SURROGATES.sub("\ufffd", text)
 
 
-def _exact_offsets(
-    texts: Sequence[str], offsets: Sequence[Sequence[tuple[int, int]]]
-) -> tuple[list[int], list[int]]:
+def _exact_offsets(texts: Sequence[str], offsets: Sequence[Sequence[tuple[int, int]]]) -> tuple[list[int], list[int]]:
     """Offsets of all tokens of all texts, one after the other, trimmed, completed and made monotone.
 
     The texts are laid end to end, so that a few array operations treat all tokens of a batch at once.
@@ -177,9 +175,7 @@ def _trim(
     return starts, np.clip(last_outside[ends - 1], starts, ends)
 
 
-def _complete_marks(
-    starts: NDArray[np.int64], ends: NDArray[np.int64], codes: NDArray[np.uint32]
-) -> NDArray[np.int64]:
+def _complete_marks(starts: NDArray[np.int64], ends: NDArray[np.int64], codes: NDArray[np.uint32]) -> NDArray[np.int64]:
     """Give combining marks that no token stands for (stripped accents) to the token before them."""
     is_mark = _marks()[codes] if codes.max(initial=0) >= FIRST_MARK else np.zeros(0, bool)
     if not is_mark.any():

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from itertools import groupby
+from operator import itemgetter
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
@@ -31,24 +33,20 @@ def train_tokenizer(
     learnt, in training. Full-width and other compatibility forms are read as the ordinary ones (NFKC);
     offsets always count the characters of the text as given.
 
-    Raises `OptionError` where there is no text or `vocab_size` leaves no room beside the special tokens.
+    Raises `OptionError` where there is no text or no room for any of its characters.
     """
     tokenizer = _untrained(lowercase=lowercase)
     normalized = [tokenizer.normalizer.normalize_str(text) for text in texts]
     counts = Counter(character for text in normalized for character in text if not character.isspace())
     if not counts:
         raise OptionError("a vocabulary needs texts to learn from, and there is no character in those given")
-    if vocab_size <= len(SPECIAL_TOKENS):
-        raise OptionError(f"vocab_size={vocab_size} leaves no room beside {', '.join(SPECIAL_TOKENS)}")
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        min_frequency=min_frequency,
-        special_tokens=list(SPECIAL_TOKENS),
-        limit_alphabet=_alphabet_size(counts, vocab_size - len(SPECIAL_TOKENS), min_frequency),
-        continuing_subword_prefix=CONTINUES,
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(normalized, trainer, length=len(normalized))
+    alphabet = _alphabet(counts, tokenizer, vocab_size - len(SPECIAL_TOKENS), min_frequency)
+    if not alphabet:
+        raise OptionError(
+            f"vocab_size={vocab_size} and min_frequency={min_frequency} leave no character in the vocabulary"
+        )
+    tokenizer.model = _learn(normalized, alphabet, vocab_size, min_frequency)
+    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
     tokenizer.post_processor = _surround(tokenizer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
@@ -60,15 +58,43 @@ def train_tokenizer(
     )
 
 
-def _alphabet_size(counts: Counter[str], room: int, min_frequency: int) -> int:
-    """How many of the most frequent characters to keep.
+def _learn(texts: list[str], alphabet: list[str], vocab_size: int, min_frequency: int) -> models.Model:
+    """Byte-pair encoding of normalised texts over the pieces of `alphabet`.
 
-    Characters as frequent as one another are kept or left together: the trainer would choose among them by
-    chance, and two runs would differ.
+    The trainer numbers pieces inside words in an order that changes from run to run, and breaks ties by these
+    numbers. Named as special tokens of a tokenizer that is thrown away, they keep the order given.
     """
-    ranked = [*sorted(counts.values(), reverse=True), 0]
-    first_left = ranked[min(room, len(ranked) - 1)]
-    return sum(count > max(first_left, min_frequency - 1) for count in ranked)
+    tokenizer = _untrained(lowercase=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        min_frequency=min_frequency,
+        special_tokens=[*SPECIAL_TOKENS, *alphabet],
+        limit_alphabet=sum(not piece.startswith(CONTINUES) for piece in alphabet),
+        continuing_subword_prefix=CONTINUES,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer, length=len(texts))
+    return tokenizer.model
+
+
+def _alphabet(counts: Counter[str], tokenizer: Tokenizer, room: int, min_frequency: int) -> list[str]:
+    """The most frequent characters that fit into `room` tokens; letters come once more, as inside a word.
+
+    Characters as frequent as one another are kept or left together, so that no order of theirs matters.
+    """
+    pieces: list[str] = []
+    for count, group in groupby(counts.most_common(), key=itemgetter(1)):
+        characters = sorted(character for character, _ in group)
+        inside = [CONTINUES + character for character in characters if _joins(tokenizer, character)]
+        if count < min_frequency or len(pieces) + len(characters) + len(inside) > room:
+            break
+        pieces += characters + inside
+    return pieces
+
+
+def _joins(tokenizer: Tokenizer, character: str) -> bool:
+    """Whether a character forms words with its neighbours."""
+    return len(tokenizer.pre_tokenizer.pre_tokenize_str(2 * character)) == 1
 
 
 def _untrained(*, lowercase: bool) -> Tokenizer:

@@ -47,9 +47,7 @@ def plan_windows(num_tokens: int, size: int, overlap: int) -> list[range]:
     Raises `OptionError` unless 0 <= overlap < size.
     """
     if not 0 <= overlap < size:
-        raise OptionError(
-            f"windows of {size} tokens cannot overlap by {overlap}: 0 <= overlap < size must hold"
-        )
+        raise OptionError(f"windows of {size} tokens cannot overlap by {overlap}: 0 <= overlap < size must hold")
     if num_tokens <= size:
         return [range(num_tokens)]
     count = -(-(num_tokens - overlap) // (size - overlap))

@@ -12,9 +12,7 @@ from kexue.extraction.links import SpanLabels, close_relations
 from kexue.extraction.schema import Schema
 
 
-def assemble(
-    text: str, tokens: Tokens, candidates: Candidates, labels: SpanLabels, decision: Decision
-) -> Document:
+def assemble(text: str, tokens: Tokens, candidates: Candidates, labels: SpanLabels, decision: Decision) -> Document:
     """The entities and relations of a text whose confidence reaches the threshold.
 
     `meta["cut"]` says so if the budget of the decoder was exhausted.
@@ -32,9 +30,7 @@ def assemble(
     return Document(text, sorted(best.values()), sorted(relations, key=_position), meta=meta)
 
 
-def _relations(
-    spans: list[Span], candidates: Candidates, schema: Schema, decision: Decision
-) -> list[Relation]:
+def _relations(spans: list[Span], candidates: Candidates, schema: Schema, decision: Decision) -> list[Relation]:
     confidence = decision.relation(candidates.triple_scores.numpy().astype(np.float64))
     thresholds = np.array([decision.threshold(name) for name in schema.predicates])
     predicate = candidates.triples[:, 1].numpy()
@@ -57,8 +53,7 @@ def constrain(relations: list[Relation], schema: Schema) -> list[Relation]:
     return [
         relation
         for relation in closed
-        if _key(relation) not in rivals
-        and ((other := schema.implied(relation)) is None or _key(other) not in rivals)
+        if _key(relation) not in rivals and ((other := schema.implied(relation)) is None or _key(other) not in rivals)
     ]
 
 

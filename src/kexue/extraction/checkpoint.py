@@ -90,9 +90,7 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
         decision = Decision.from_json(manifest["decision"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{folder}: cannot be loaded: {error}") from error
-    return Checkpoint(
-        model.eval(), tokenizer, decision, manifest.get("recipe", {}), manifest.get("metrics", {})
-    )
+    return Checkpoint(model.eval(), tokenizer, decision, manifest.get("recipe", {}), manifest.get("metrics", {}))
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

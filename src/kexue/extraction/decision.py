@@ -144,7 +144,7 @@ def thresholds_for_precision(confidence: Floats, judged: Judged, precision: floa
     """
     found, right, _ = _smoothed_counts(confidence, judged)
     enough = right >= precision * found - 1e-9
-    stays = np.flip(np.logical_and.accumulate(np.flip(enough, 1), 1), 1)
+    stays = np.flip(np.logical_and.accumulate(np.flip(enough, 1), 1), 1) & (found > 0)
     return np.asarray(np.where(stays.any(1), GRID[stays.argmax(1)], GRID[-1]))
 
 

@@ -82,12 +82,8 @@ def decode(
         triples, triple_scores, relations_cut = _link(
             text, places, scores, starts, ends, subjects, objects, floor, bounds.max_relations(lengths[text])
         )
-        cut = " and ".join(
-            name for name, was in (("spans", spans_cut), ("relations", relations_cut)) if was
-        )
-        results.append(
-            Candidates(places.cpu(), scores.cpu(), triples.cpu(), triple_scores.cpu(), cut)
-        )
+        cut = " and ".join(name for name, was in (("spans", spans_cut), ("relations", relations_cut)) if was)
+        results.append(Candidates(places.cpu(), scores.cpu(), triples.cpu(), triple_scores.cpu(), cut))
     return results
 
 
@@ -114,9 +110,7 @@ def find_spans(
                     values, best = values.topk(budgets[text])
                     index = index[best]
                 offset = index.new_tensor([rows.start, columns.start])
-                pieces[text].append(
-                    (torch.cat([torch.full_like(index[:, :1], label), index + offset], 1), values)
-                )
+                pieces[text].append((torch.cat([torch.full_like(index[:, :1], label), index + offset], 1), values))
     results = []
     for text, parts in enumerate(pieces):
         places = torch.cat([place for place, _ in parts]) if parts else mask.new_zeros((0, 3), dtype=torch.long)

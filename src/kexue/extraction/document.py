@@ -149,9 +149,7 @@ class Document:
                 Event(
                     _string(event, "type", "event"),
                     tuple(
-                        Argument(
-                            _string(argument, "role", "argument"), _span_from_json(argument, text, "argument")
-                        )
+                        Argument(_string(argument, "role", "argument"), _span_from_json(argument, text, "argument"))
                         for argument in _items(event, "arguments")
                     ),
                     _read_score(event),
@@ -159,11 +157,8 @@ class Document:
                 for event in _items(record, "events")
             ],
             id=None if record.get("id") is None else str(record["id"]),
-            meta=dict(record.get("meta") or {}),
-            unaligned=[
-                Unaligned(item["kind"], item["label"], tuple(item["strings"]), item["reason"])
-                for item in _items(record, "unaligned")
-            ],
+            meta=_meta(record),
+            unaligned=[_unaligned_from_json(item) for item in _items(record, "unaligned")],
         )
 
 
@@ -187,7 +182,7 @@ def _span_from_json(record: Any, text: str, what: str) -> Span:
             f"{what} start={start!r} end={end!r} is not a span of its text of {len(text)} characters "
             "(character offsets, end exclusive)"
         )
-    fragments = tuple((int(first), int(last)) for first, last in record.get("fragments") or ())
+    fragments = _fragments(record.get("fragments") or (), start, end, what)
     span = Span(start, end, str(record.get("label", "")), _read_score(record), fragments)
     written = record.get("text")
     if written is not None and written != span.surface(text):
@@ -196,6 +191,26 @@ def _span_from_json(record: Any, text: str, what: str) -> Span:
             "offsets must count characters (not bytes or tokens), end exclusive"
         )
     return span
+
+
+def _fragments(values: Any, start: int, end: int, what: str) -> tuple[tuple[int, int], ...]:
+    try:
+        fragments = tuple((int(first), int(last)) for first, last in values)
+    except (TypeError, ValueError):
+        raise DataError(f"{what} fragments={values!r} is not a list of [start, end]") from None
+    places = [place for fragment in fragments for place in fragment]
+    if fragments and (places != sorted(places) or places[0] != start or places[-1] != end):
+        raise DataError(f"{what} fragments={values!r} do not run from its start {start} to its end {end} in order")
+    return fragments
+
+
+def _unaligned_from_json(record: Any) -> Unaligned:
+    kind, label, strings = (_get(record, key, "unaligned") for key in ("kind", "label", "strings"))
+    if kind not in ("entity", "relation", "event"):
+        raise DataError(f"unaligned 'kind' must be entity, relation or event, got {kind!r}")
+    if not isinstance(strings, list) or (kind == "relation" and len(strings) != 2):
+        raise DataError(f"unaligned 'strings' of a relation must be its subject and object, got {strings!r}")
+    return Unaligned(kind, str(label), tuple(map(str, strings)), str(record.get("reason", "")))
 
 
 def _get(record: Any, key: str, what: str) -> Any:
@@ -220,6 +235,13 @@ def _items(record: Mapping[str, Any], key: str) -> list[Any]:
     if not isinstance(value, list):
         raise DataError(f"{key!r} must be a list, got {type(value).__name__}")
     return value
+
+
+def _meta(record: Mapping[str, Any]) -> dict[str, Any]:
+    meta = record.get("meta") or {}
+    if not isinstance(meta, Mapping):
+        raise DataError(f"'meta' must be an object, got {type(meta).__name__}")
+    return dict(meta)
 
 
 def _read_score(record: Mapping[str, Any]) -> float | None:

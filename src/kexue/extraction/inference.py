@@ -53,8 +53,6 @@ def find_candidates(
     config = model.config
     lengths = [len(item) for item in tokens]
     for batch in batches_of_like_length(lengths, batch_tokens=batch_tokens, batch_size=batch_size):
-        windows = collate(
-            [tokens[index] for index in batch], tokenizer, window=config.window, overlap=config.overlap
-        )
+        windows = collate([tokens[index] for index in batch], tokenizer, window=config.window, overlap=config.overlap)
         for index, candidates in zip(batch, model.extract(windows, floor=floor, bounds=bounds), strict=True):
             yield Found(index, tokens[index], candidates)

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kexue.extraction.decision import Judged
+from kexue.extraction.decision import Calibration, Decision, Judged
 from kexue.extraction.document import Document, Span
 from kexue.extraction.inference import Found
 from kexue.extraction.links import SpanLabels, close_relations
+from kexue.extraction.metrics.calibration_error import expected_calibration_error
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,21 @@ def judge(documents: Sequence[Document], found: Iterable[Found], labels: SpanLab
     return Judgement(_judged(entity_rows, entity_gold, 1), _judged(relation_rows, relation_gold, 4))
 
 
+def calibration_errors(judgement: Judgement, decision: Decision) -> dict[str, dict[str, float]]:
+    """Expected calibration error before (sigmoid(2 x weakest score)) and after the calibration was fitted."""
+    return {
+        kind: {
+            when: expected_calibration_error(calibration(judged.scores), judged.correct)
+            for when, calibration in (("before", Calibration()), ("after", fitted))
+        }
+        for kind, judged, fitted in (
+            ("entities", judgement.entities, decision.entity),
+            ("relations", judgement.relations, decision.relation),
+        )
+        if len(judged.scores)
+    }
+
+
 def _gold_spans(
     document: Document, labels: SpanLabels, relations: set[tuple[tuple[int, int, str], str, tuple[int, int, str]]]
 ) -> set[tuple[int, int, int]]:
@@ -100,9 +116,7 @@ def _key(span: Span) -> tuple[int, int, str]:
     return span.start, span.end, span.label
 
 
-def _judged(
-    rows: list[tuple[np.ndarray, np.ndarray, list[bool]]], gold: np.ndarray, terms: int
-) -> Judged:
+def _judged(rows: list[tuple[np.ndarray, np.ndarray, list[bool]]], gold: np.ndarray, terms: int) -> Judged:
     return Judged(
         scores=np.concatenate([np.zeros((0, terms)), *(scores for scores, _, _ in rows)]).astype(np.float64),
         label=np.concatenate([np.zeros(0, dtype=np.int64), *(label for _, label, _ in rows)]),

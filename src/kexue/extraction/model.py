@@ -95,9 +95,7 @@ class ExtractionModel(PreTrainedModel):
         return {"loss": self.head.loss(self.dropout(hidden), mask, targets).mean()}
 
     @torch.inference_mode()
-    def extract(
-        self, batch: WindowBatch, *, floor: float = 0.0, bounds: Bounds | None = None
-    ) -> list[Candidates]:
+    def extract(self, batch: WindowBatch, *, floor: float = 0.0, bounds: Bounds | None = None) -> list[Candidates]:
         """Spans and triples of each document whose scores all exceed `floor`."""
         batch = batch.to(self.device)
         return self.head.decode(self.hidden_states(batch), batch.mask, floor=floor, bounds=bounds)

@@ -144,9 +144,7 @@ def _matches(pattern: str, text: str) -> list[Place]:
 # Choices: one occurrence of the subject and one of the object for each pair.
 
 
-def earliest(
-    text: str, pairs: Sequence[Pair], places: Mapping[str, list[Place]]
-) -> list[tuple[Place, Place]]:
+def earliest(text: str, pairs: Sequence[Pair], places: Mapping[str, list[Place]]) -> list[tuple[Place, Place]]:
     """The first candidate of either end."""
     return [(places[subject][0], places[object][0]) for subject, object in pairs]
 
@@ -174,9 +172,7 @@ def nearest(text: str, pairs: Sequence[Pair], places: Mapping[str, list[Place]])
     ]
 
 
-def nearest_in_clause(
-    text: str, pairs: Sequence[Pair], places: Mapping[str, list[Place]]
-) -> list[tuple[Place, Place]]:
+def nearest_in_clause(text: str, pairs: Sequence[Pair], places: Mapping[str, list[Place]]) -> list[tuple[Place, Place]]:
     """The nearest pair, each clause end between its ends counting as `CLAUSE_COST` characters."""
     stops = [match.start() for match in _CLAUSE_END.finditer(text)]
 

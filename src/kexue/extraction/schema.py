@@ -45,9 +45,7 @@ class Schema:
         for relation in self.relation_types:
             for name in (*relation.subject_types, *relation.object_types):
                 if name not in self.entity_types:
-                    raise SchemaError(
-                        f"relation {relation.name!r}: {unknown('entity type', name, self.entity_types)}"
-                    )
+                    raise SchemaError(f"relation {relation.name!r}: {unknown('entity type', name, self.entity_types)}")
             if relation.inverse is not None and relation.inverse not in self.predicates:
                 raise SchemaError(
                     f"inverse of {relation.name!r}: {unknown('relation type', relation.inverse, self.predicates)}"
@@ -109,8 +107,7 @@ class Schema:
         return replace(
             self,
             relation_types=tuple(
-                replace(relation, **_tuples(constraints.get(relation.name, {})))
-                for relation in self.relation_types
+                replace(relation, **_tuples(constraints.get(relation.name, {}))) for relation in self.relation_types
             ),
         )
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import unicodedata
 
-# Blocks of scripts that put no space between words: Thai and Lao, Burmese, Khmer; CJK symbols, kana, ideographs,
-# and their full-width forms. Hangul is absent: Korean writes spaces.
+# Blocks of scripts that put no space between words: Thai and Lao, Burmese, Khmer; CJK symbols, kana,
+# ideographs, and their full-width forms. Hangul is absent: Korean writes spaces.
 _UNSPACED = (
     (0x0E00, 0x0EFF),
     (0x1000, 0x109F),

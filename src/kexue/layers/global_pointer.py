@@ -4,7 +4,7 @@
     EfficientGlobalPointer   s_h(i, j) = (R_i q_i) . (R_j k_j) / sqrt(d) + row_h(i) + column_h(j)
 
 A label costs 2 (D+1) d parameters in the first and 2 (2d+1) in the second, with D the width of the encoder
-and d that of the head. Source: Su, kexue.fm/archives/8373 (2021) and 8877 (2022), and their code in bert4keras.
+and d that of the head. Source: Su, kexue.fm/archives/8373 (2021) and 8877 (2022), and bert4keras.
 """
 
 from __future__ import annotations

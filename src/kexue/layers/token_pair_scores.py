@@ -40,15 +40,11 @@ class TokenPairScores(ABC):
         """The scores of the starts `rows` and the ends `columns`: one tensor per label, in label order."""
 
     @abstractmethod
-    def at(
-        self, batch: int, starts: Int[Tensor, " m"], ends: Int[Tensor, " n"]
-    ) -> Float[Tensor, "num_labels m n"]:
+    def at(self, batch: int, starts: Int[Tensor, " m"], ends: Int[Tensor, " n"]) -> Float[Tensor, "num_labels m n"]:
         """The scores of every chosen start with every chosen end of one text."""
 
     @abstractmethod
-    def loss(
-        self, positives: Int[Tensor, "n 4"], mask: Bool[Tensor, "batch seq"]
-    ) -> Float[Tensor, "batch num_labels"]:
+    def loss(self, positives: Int[Tensor, "n 4"], mask: Bool[Tensor, "batch seq"]) -> Float[Tensor, "batch num_labels"]:
         """Multi-label cross-entropy of each text and label; `positives` are (batch, label, start, end)."""
 
     def dense(self) -> Float[Tensor, "batch num_labels seq seq"]:
@@ -73,24 +69,16 @@ class FactorizedScores(TokenPairScores):
 
     def block(self, rows: slice, columns: slice) -> Iterator[Float[Tensor, "batch rows columns"]]:
         shared = _product(self.query[:, rows], self.key[:, columns])
-        for row, column in zip(
-            self.row[:, :, rows].unbind(1), self.column[:, :, columns].unbind(1), strict=True
-        ):
+        for row, column in zip(self.row[:, :, rows].unbind(1), self.column[:, :, columns].unbind(1), strict=True):
             yield shared + row[:, :, None] + column[:, None, :]
 
-    def at(
-        self, batch: int, starts: Int[Tensor, " m"], ends: Int[Tensor, " n"]
-    ) -> Float[Tensor, "num_labels m n"]:
+    def at(self, batch: int, starts: Int[Tensor, " m"], ends: Int[Tensor, " n"]) -> Float[Tensor, "num_labels m n"]:
         shared = _product(self.query[batch, starts], self.key[batch, ends])
         return shared + self.row[batch][:, starts, None] + self.column[batch][:, None, ends]
 
-    def loss(
-        self, positives: Int[Tensor, "n 4"], mask: Bool[Tensor, "batch seq"]
-    ) -> Float[Tensor, "batch num_labels"]:
+    def loss(self, positives: Int[Tensor, "n 4"], mask: Bool[Tensor, "batch seq"]) -> Float[Tensor, "batch num_labels"]:
         shared = _product(self.query, self.key)
-        return factorized_multilabel_cross_entropy(
-            shared, self.row, self.column, positives, mask, ordered=self.ordered
-        )
+        return factorized_multilabel_cross_entropy(shared, self.row, self.column, positives, mask, ordered=self.ordered)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,14 +97,10 @@ class ProductScores(TokenPairScores):
         for query, key in zip(self.query.unbind(1), self.key.unbind(1), strict=True):
             yield _product(query[:, rows], key[:, columns])
 
-    def at(
-        self, batch: int, starts: Int[Tensor, " m"], ends: Int[Tensor, " n"]
-    ) -> Float[Tensor, "num_labels m n"]:
+    def at(self, batch: int, starts: Int[Tensor, " m"], ends: Int[Tensor, " n"]) -> Float[Tensor, "num_labels m n"]:
         return _product(self.query[batch][:, starts], self.key[batch][:, ends])
 
-    def loss(
-        self, positives: Int[Tensor, "n 4"], mask: Bool[Tensor, "batch seq"]
-    ) -> Float[Tensor, "batch num_labels"]:
+    def loss(self, positives: Int[Tensor, "n 4"], mask: Bool[Tensor, "batch seq"]) -> Float[Tensor, "batch num_labels"]:
         return product_multilabel_cross_entropy(self.query, self.key, positives, mask, ordered=self.ordered)
 
 

@@ -28,6 +28,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from kexue.ops.logspace import segment_log1p_sum_exp
+from kexue.ops.masking import mask_pairs
 from kexue.ops.positives import Positives, distinct_positives
 from kexue.ops.precision import exact_dtype, without_autocast
 
@@ -152,15 +153,15 @@ class _FactorizedLoss(torch.autograd.Function):
         with without_autocast(shared):
             total, origin, sums, exact = _negatives(scores, positives)
         odds = total + origin.total()
-        positive = _positive_term(scores, positives)
-        ctx.save_for_backward(shared, row, column, mask, *positives, positive, total, odds, sums, exact)
+        positive, pulls = _positive_term(scores, positives)
+        ctx.save_for_backward(shared, row, column, mask, *positives, pulls, total, odds, sums, exact)
         ctx.ordered = ordered
         return positive + torch.logaddexp(odds, torch.zeros_like(odds))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        shared, row, column, mask, *columns, positive, total, odds, sums, exact = ctx.saved_tensors
+        shared, row, column, mask, *columns, pulls, total, odds, sums, exact = ctx.saved_tensors
         scores, positives = _Scores(shared, row, column, mask, ctx.ordered), Positives(*columns)
         total, scale = _finite(total), odds.sigmoid() * grad
         exponentials, origin = _exponentials(scores)
@@ -169,18 +170,16 @@ class _FactorizedLoss(torch.autograd.Function):
         for rows, values in _exact_rows(scores, exact, origin, positives):
             of_row = rows.batch, rows.label, None
             gradients.add_rows(rows, (values - total[of_row]).exp_() * scale[of_row])
-        of_pair = positives.batch, positives.label
-        pulls = (-scores.of_pairs(positives) - positive[of_pair]).exp_()
-        gradients.add_pairs(positives, -pulls * grad[of_pair])
+        gradients.add_pairs(positives, -pulls * grad[positives.batch, positives.label])
         return *gradients, None, None, None
 
 
-def _positive_term(scores: _Scores, positives: Positives) -> Tensor:
-    """log(1 + sum of exp(-s)) over the positives of each text and label: [batch, num_labels]."""
+def _positive_term(scores: _Scores, positives: Positives) -> tuple[Tensor, Tensor]:
+    """log(1 + sum of exp(-s)) over the positives: [batch, num_labels], and how far each is pulled up: [n]."""
     batch, _, num_labels = scores.row.shape
     segments = positives.batch * num_labels + positives.label
-    terms = segment_log1p_sum_exp(-scores.of_pairs(positives), segments, batch * num_labels)
-    return terms.view(batch, num_labels)
+    terms, pulls = segment_log1p_sum_exp(-scores.of_pairs(positives), segments, batch * num_labels)
+    return terms.view(batch, num_labels), pulls
 
 
 def _negatives(scores: _Scores, positives: Positives) -> tuple[Tensor, _Origin, Tensor, Tensor]:
@@ -188,11 +187,13 @@ def _negatives(scores: _Scores, positives: Positives) -> tuple[Tensor, _Origin, 
     exponentials, origin = _exponentials(scores)
     sums = exponentials.shared @ exponentials.column
     totals = sums.log().add_(exponentials.reach)
-    lost = _lost_rows(exponentials.reach, sums, totals)
-    exact = torch.unique(torch.cat((_row_numbers(scores, positives), lost)))
-    for rows, values in _exact_rows(scores, exact, origin, positives):
+    labelled = torch.unique(_row_numbers(scores, positives))
+    for rows, values in _exact_rows(scores, labelled, origin, positives):
         totals[rows] = values.logsumexp(-1)
-    return totals.logsumexp(1), origin, sums, exact
+    lost = _lost_rows(exponentials.reach, sums, totals, _rows(labelled, scores))
+    for rows, values in _exact_rows(scores, lost, origin, positives):
+        totals[rows] = values.logsumexp(-1)
+    return totals.logsumexp(1), origin, sums, torch.cat((labelled, lost)).sort().values
 
 
 def _gradients_of_product(
@@ -210,12 +211,10 @@ def _gradients_of_product(
 
 
 def _exponentials(scores: _Scores) -> tuple[_Exponentials, _Origin]:
-    padding = ~scores.mask
-    shared = scores.shared.masked_fill(padding[:, None], -torch.inf)
-    if scores.ordered:
-        shared.masked_fill_(torch.ones_like(shared[0], dtype=torch.bool).tril(-1), -torch.inf)
-    column = scores.column.masked_fill(padding[..., None], -torch.inf)
-    reach = scores.row.masked_fill(padding[..., None], -torch.inf)
+    padding = ~scores.mask[..., None]
+    shared = mask_pairs(scores.shared, scores.mask, ordered=scores.ordered)
+    column = scores.column.masked_fill(padding, -torch.inf)
+    reach = scores.row.masked_fill(padding, -torch.inf)
     peak = _finite(shared.amax(-1))
     origin = _Origin(peak.amax(1), _finite(reach.amax(1)), _finite(column.amax(1)))
     shared.sub_(peak[..., None]).exp_()
@@ -229,8 +228,8 @@ def _finite(largest: Tensor) -> Tensor:
     return largest.masked_fill(largest == -torch.inf, 0)
 
 
-def _lost_rows(reach: Tensor, sums: Tensor, totals: Tensor) -> Tensor:
-    """Numbers of the rows whose T has lost digits that count: commonly none.
+def _lost_rows(reach: Tensor, sums: Tensor, totals: Tensor, exact: _Rows) -> Tensor:
+    """Numbers of the rows, but the exact ones, whose T has lost digits that count: commonly none.
 
     T is a sum of numbers up to 1, of which those below the smallest normal number are lost. While T is above
     the square root of that number, neither this nor the 1/T in the gradient does harm. A smaller T leaves a
@@ -238,6 +237,7 @@ def _lost_rows(reach: Tensor, sums: Tensor, totals: Tensor) -> Tensor:
     """
     bound = math.sqrt(torch.finfo(sums.dtype).tiny)
     lost = (sums < bound) & (reach > -torch.inf)
+    lost[exact] = False
     if not bool(lost.any()):
         return torch.empty(0, dtype=torch.long, device=sums.device)
     largest = totals.masked_fill(lost, -torch.inf).amax(1, keepdim=True)
@@ -258,13 +258,14 @@ def _exact_rows(
     scores: _Scores, numbers: Tensor, origin: _Origin, positives: Positives
 ) -> Iterator[tuple[_Rows, Tensor]]:
     """The numbered rows, in chunks, with their scores [rows, seq] less the origin; -inf but at negatives."""
-    place = torch.searchsorted(numbers, _row_numbers(scores, positives))
+    holders = _row_numbers(scores, positives)
     size = max(1, CHUNK // scores.mask.shape[1])
     for first in range(0, len(numbers), size):
-        rows = _rows(numbers[first : first + size], scores)
+        chunk = numbers[first : first + size]
+        rows = _rows(chunk, scores)
         values = scores.of_rows(rows, origin)
-        within = place - first
-        taken = torch.where((within >= 0) & (within < len(values)), -torch.inf, 0.0).to(values.dtype)
-        # The positives of other chunks add 0 somewhere: to select them away would wait for the device.
-        values.index_put_((within.clamp(0, len(values) - 1), positives.end), taken, accumulate=True)
+        place = torch.searchsorted(chunk, holders).clamp(max=len(chunk) - 1)
+        taken = torch.where(chunk[place] == holders, -torch.inf, 0.0).to(values.dtype)
+        # The positives of other rows add 0 somewhere: to select them away would wait for the device.
+        values.index_put_((place, positives.end), taken, accumulate=True)
         yield rows, values

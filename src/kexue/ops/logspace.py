@@ -23,11 +23,15 @@ def log1p_sum_exp(x: Tensor, dim: int = -1) -> Tensor:
 
 def segment_log1p_sum_exp(
     x: Float[Tensor, " n"], segments: Int[Tensor, " n"], num_segments: int
-) -> Float[Tensor, " num_segments"]:
-    """log(1 + sum of exp(x)) over the entries of each segment; 0 for a segment without entries."""
-    shift = x.new_zeros(num_segments).scatter_reduce(0, segments, x.detach(), "amax")
-    total = x.new_zeros(num_segments).index_add(0, segments, (x - shift[segments]).exp())
-    return _log1p_shifted(total, shift)
+) -> tuple[Float[Tensor, " num_segments"], Float[Tensor, " n"]]:
+    """log(1 + sum of exp(x)) over the entries of each segment, 0 for one without entries; and its gradient.
+
+    The gradient is given because exp(x - value) would be blurred by the rounding of a large value.
+    """
+    shift = x.new_zeros(num_segments).scatter_reduce(0, segments, x, "amax")
+    terms = (x - shift[segments]).exp()
+    total = x.new_zeros(num_segments).index_add(0, segments, terms)
+    return _log1p_shifted(total, shift), terms / (total + (-shift).exp())[segments]
 
 
 def _log1p_shifted(total: Tensor, shift: Tensor) -> Tensor:

@@ -91,41 +91,37 @@ class _Scores(NamedTuple):
         for b in range(batch):
             for label in range(0, num_labels, step):
                 for row in range(0, seq, num_rows):
-                    yield _Block(
-                        b, slice(label, min(label + step, num_labels)), slice(row, min(row + num_rows, seq))
-                    )
+                    yield _Block(b, slice(label, min(label + step, num_labels)), slice(row, min(row + num_rows, seq)))
 
 
 class _ProductLoss(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, query: Tensor, key: Tensor, mask: Tensor, ordered: bool, positives: Positives
-    ) -> Tensor:
+    def forward(ctx: Any, query: Tensor, key: Tensor, mask: Tensor, ordered: bool, positives: Positives) -> Tensor:
         scores = _Scores(query, key, mask, ordered, positives)
-        negative, positive = _negative_term(scores), _positive_term(scores)
-        ctx.save_for_backward(query, key, mask, *positives, negative, positive)
+        negative, (positive, pulls) = _negative_term(scores), _positive_term(scores)
+        ctx.save_for_backward(query, key, mask, *positives, negative, pulls)
         ctx.ordered = ordered
         return positive + negative
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        query, key, mask, *columns, negative, positive = ctx.saved_tensors
+        query, key, mask, *columns, negative, pulls = ctx.saved_tensors
         scores = _Scores(query, key, mask, ctx.ordered, Positives(*columns))
         query_grad, key_grad = _gradients_of_negatives(scores, negative, grad)
         b, h, i, j = scores.positives
-        values = ((-scores.of_positives() - positive[b, h]).exp_() * -grad[b, h])[:, None]
+        values = (-pulls * grad[b, h])[:, None]
         query_grad.index_put_((b, h, i), values * key[b, h, j], accumulate=True)
         key_grad.index_put_((b, h, j), values * query[b, h, i], accumulate=True)
         return query_grad, key_grad, None, None, None
 
 
-def _positive_term(scores: _Scores) -> Tensor:
-    """log(1 + sum of exp(-s)) over the positives of each text and label: [batch, num_labels]."""
+def _positive_term(scores: _Scores) -> tuple[Tensor, Tensor]:
+    """log(1 + sum of exp(-s)) over the positives: [batch, num_labels], and how far each is pulled up: [n]."""
     batch, num_labels, _, _ = scores.query.shape
     segments = scores.positives.batch * num_labels + scores.positives.label
-    terms = segment_log1p_sum_exp(-scores.of_positives(), segments, batch * num_labels)
-    return terms.view(batch, num_labels)
+    terms, pulls = segment_log1p_sum_exp(-scores.of_positives(), segments, batch * num_labels)
+    return terms.view(batch, num_labels), pulls
 
 
 def _negative_term(scores: _Scores) -> Tensor:

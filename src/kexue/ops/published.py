@@ -5,7 +5,7 @@
 
 The difference 1 - exp(b - a) cancels where the positives hold most of the sum: from a score of about 9 in
 float32, 5 in bfloat16. Below the floor the gradient becomes that of `a` alone, which pushes positives down.
-A positive given twice is subtracted twice, and the loss turns negative. For tests and studies only: nothing in
+A positive given twice is subtracted twice: the loss turns negative. For tests and studies only, nothing in
 the package computes with it. Source: Su, kexue.fm/archives/8888 (2022), and the ports named in `PUBLISHED`.
 """
 

@@ -29,9 +29,7 @@ def rotary(
     Raises ValueError where `dim` is odd.
     """
     if x.shape[-1] % 2:
-        raise ValueError(
-            f"rotary positions turn pairs of channels, so dim must be even, got dim={x.shape[-1]}"
-        )
+        raise ValueError(f"rotary positions turn pairs of channels, so dim must be even, got dim={x.shape[-1]}")
     exact = torch.promote_types(x.dtype, torch.float32)
     if positions is None:
         positions = torch.arange(x.shape[-2], device=x.device)

@@ -54,7 +54,7 @@ def _from_json(line: str, source: str, number: int) -> Document:
         record = json.loads(line)
     except json.JSONDecodeError as error:
         raise DataError(
-            f"is not a JSON record ({error.msg} at column {error.colno}); one object with a \"text\" on each line",
+            f'is not a JSON record ({error.msg} at column {error.colno}); one object with a "text" on each line',
             path=source,
             line=number,
         ) from None

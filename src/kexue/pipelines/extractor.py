@@ -72,14 +72,16 @@ class Extractor:
         stored = sorted(self.decision.wanted, key=float)
         match = [name for name in stored if abs(float(name) - precision) < 1e-9]
         if not match:
-            raise OptionError(f"no thresholds for precision {precision} are stored; there are {', '.join(stored) or 'none'}")
+            raise OptionError(
+                f"no thresholds for precision {precision} are stored; there are {', '.join(stored) or 'none'}"
+            )
         return self._with(replace(self.decision, thresholds=self.decision.wanted[match[0]]))
 
     def with_threshold(self, threshold: float) -> Extractor:
         """The same model, reporting every entity and relation from this confidence on."""
         if not 0 <= threshold <= 1:
             raise OptionError(f"a threshold is a confidence between 0 and 1, got {threshold}")
-        thresholds = {name: threshold for name in self.schema.predicates}
+        thresholds = dict.fromkeys(self.schema.predicates, threshold)
         return self._with(replace(self.decision, thresholds=thresholds, entity_threshold=threshold))
 
     def with_schema(self, constraints: dict[str, dict[str, Any]]) -> Extractor:
@@ -104,7 +106,7 @@ class Extractor:
         """Extract from texts, or from documents, which keep their id and meta; in the order given."""
         results: list[Document | None] = [None] * len(items)
         for found in self.candidates(items, batch_tokens=batch_tokens, batch_size=batch_size):
-            results[found.index] = self._document(items[found.index], found)
+            results[found.index] = self.document(items[found.index], found)
         return [document for document in results if document is not None]
 
     def pipe(
@@ -136,7 +138,8 @@ class Extractor:
                 batch_size=batch_size,
             )
 
-    def _document(self, item: Input, found: Found) -> Document:
+    def document(self, item: Input, found: Found) -> Document:
+        """What is reported of the candidates of one text."""
         text = item if isinstance(item, str) else item.text
         document = assemble(text, found.tokens, found.candidates, self.model.head.labels, self.decision)
         if isinstance(item, Document):
@@ -159,7 +162,9 @@ def _local_folder(name_or_folder: str | Path) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(str(name_or_folder), allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"]))
+        return Path(
+            snapshot_download(str(name_or_folder), allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"])
+        )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise CheckpointError(
             f"{name_or_folder}: is no folder here, and the hub gave no such model ({type(error).__name__})"

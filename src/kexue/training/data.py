@@ -121,5 +121,3 @@ def _constrain(schema: Schema, recipe: Recipe) -> Schema:
     return schema.with_constraints(
         {name: item.model_dump(exclude_none=True) for name, item in recipe.constraints.items()}
     )
-
-

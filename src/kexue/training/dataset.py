@@ -33,9 +33,7 @@ class ExtractionDataset(Dataset[Example]):
     def __init__(self, documents: Sequence[Document], tokenizer: TextTokenizer, schema: Schema) -> None:
         encode = LinkEncoder(schema)
         tokens = tokenizer([document.text for document in documents])
-        self.examples = [
-            Example(own, encode(document, own)) for document, own in zip(documents, tokens, strict=True)
-        ]
+        self.examples = [Example(own, encode(document, own)) for document, own in zip(documents, tokens, strict=True)]
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -61,9 +59,7 @@ class Collator:
     def __call__(self, examples: Sequence[Example]) -> dict[str, Tensor]:
         """Windows and positives of a batch."""
         batch = collate(
-            [example.tokens for example in examples],
-            self.text_tokenizer,
-            window=self.window, overlap=self.overlap
+            [example.tokens for example in examples], self.text_tokenizer, window=self.window, overlap=self.overlap
         )
         return {
             "input_ids": batch.input_ids,

@@ -43,9 +43,7 @@ class ProgressReport(TrainerCallback):
                 "training", total=state.max_steps, completed=state.global_step, loss=self._loss
             )
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Move the bar."""
         if self._progress is not None:
             self._progress.update(self._task, completed=state.global_step)

@@ -103,6 +103,20 @@ def read_recipe(path: str | Path, overrides: dict[str, Any] | None = None) -> Re
     return make_recipe(values | (overrides or {}), source=str(path))
 
 
+def parse_assignments(items: list[str]) -> dict[str, Any]:
+    """`KEY=VALUE` strings as recipe values; a value is read as TOML, or taken as a string."""
+    values: dict[str, Any] = {}
+    for item in items:
+        key, equals, text = item.partition("=")
+        if not equals:
+            raise OptionError(f"--set takes KEY=VALUE, got {item!r}")
+        try:
+            values[key.strip()] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            values[key.strip()] = text
+    return values
+
+
 def _explain(item: Any, source: str) -> str:
     key = ".".join(str(part) for part in item["loc"]) or "values"
     if item["type"] == "extra_forbidden":

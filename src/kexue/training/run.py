@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,8 @@ from kexue.encoders.loading import load_encoder
 from kexue.encoders.tokenization import TextTokenizer
 from kexue.errors import OptionError
 from kexue.extraction.checkpoint import MANIFEST, Checkpoint, save_checkpoint
-from kexue.extraction.decision import Calibration, Decision, decide
-from kexue.extraction.judge import Judgement
-from kexue.extraction.metrics.calibration_error import expected_calibration_error
+from kexue.extraction.decision import decide
+from kexue.extraction.judge import calibration_errors
 from kexue.extraction.model import ExtractionConfig, ExtractionModel
 from kexue.extraction.schema import Schema
 from kexue.files import atomic_write
@@ -25,8 +25,9 @@ from kexue.training.data import TrainingData, load_training_data
 from kexue.training.dataset import ExtractionDataset
 from kexue.training.progress import ProgressReport
 from kexue.training.recipe import Recipe
-from kexue.training.trainer import ExtractionTrainer, device_of
+from kexue.training.trainer import BEST, ExtractionTrainer, device_of
 
+MEMORY = "recipe.json"  # in the training folder: what an interrupted training was begun with
 FLOOR = -3.0  # scores above it are candidates when confidences and thresholds are chosen
 PRETRAINED_LR, SCRATCH_LR = 1e-4, 1e-3  # of the encoder, where the recipe names none
 FREE_TO_CHANGE = ("output", "device", "save_steps")  # a resumed training may differ in these
@@ -102,9 +103,7 @@ def _note_alignment(dataset: ExtractionDataset, console: Console) -> None:
             console.print(f"note: {count} {what} (kexue doctor shows them)", highlight=False)
 
 
-def _finish(
-    recipe: Recipe, trainer: ExtractionTrainer, tokenizer: PreTrainedTokenizerBase, seconds: float
-) -> None:
+def _finish(recipe: Recipe, trainer: ExtractionTrainer, tokenizer: PreTrainedTokenizerBase, seconds: float) -> None:
     """Choose the decision on dev with the best weights, and write the model."""
     model: ExtractionModel = trainer.accelerator.unwrap_model(trainer.model).eval()
     judgement = trainer.judge_dev(floor=FLOOR)
@@ -117,28 +116,22 @@ def _finish(
     }
     model.config.dtype = None
     save_checkpoint(Checkpoint(model, tokenizer, decision, recipe.to_json(), metrics), recipe.output)
+    _forget(recipe)
 
 
-def calibration_errors(judgement: Judgement, decision: Decision) -> dict[str, dict[str, float]]:
-    """Expected calibration error before (sigmoid(2 x weakest score)) and after the calibration was fitted."""
-    return {
-        kind: {
-            when: expected_calibration_error(calibration(judged.scores), judged.correct)
-            for when, calibration in (("before", Calibration()), ("after", fitted))
-        }
-        for kind, judged, fitted in (
-            ("entities", judgement.entities, decision.entity),
-            ("relations", judgement.relations, decision.relation),
-        )
-        if len(judged.scores)
-    }
+def _forget(recipe: Recipe) -> None:
+    """Remove what only an unfinished training needs; the TensorBoard logs stay."""
+    folder = recipe.output / "training"
+    for path in [*folder.glob("checkpoint-*"), folder / BEST]:
+        shutil.rmtree(path, ignore_errors=True)
+    (folder / MEMORY).unlink(missing_ok=True)
 
 
 def _check_output(recipe: Recipe, *, overwrite: bool) -> None:
     """Refuse a folder that holds a finished model, or a training of another recipe."""
     if (recipe.output / MANIFEST).exists() and not overwrite:
         raise OptionError(f"{recipe.output} already holds a finished model; choose another --output or --overwrite it")
-    memory = recipe.output / "training" / "recipe.json"
+    memory = recipe.output / "training" / MEMORY
     if memory.exists():
         before = json.loads(memory.read_text(encoding="utf-8"))
         now = _comparable(recipe)
@@ -155,5 +148,5 @@ def _comparable(recipe: Recipe) -> dict[str, Any]:
 
 
 def _remember(recipe: Recipe) -> None:
-    with atomic_write(recipe.output / "training" / "recipe.json") as file:
+    with atomic_write(recipe.output / "training" / MEMORY) as file:
         json.dump(_comparable(recipe), file, ensure_ascii=False, indent=2)

@@ -56,9 +56,7 @@ class ExtractionTrainer(Trainer):
         super().__init__(
             model=model,
             args=training_arguments(recipe, len(train)),
-            data_collator=Collator(
-                tokenizer, model.head.targets, model.config.window, model.config.overlap
-            ),
+            data_collator=Collator(tokenizer, model.head.targets, model.config.window, model.config.overlap),
             train_dataset=train,
             eval_dataset=list(dev),
             callbacks=[_Bookkeeping(self), *callbacks],
@@ -86,8 +84,7 @@ class ExtractionTrainer(Trainer):
             decay = 0.0 if any(part in name for part in NO_DECAY) else self.recipe.weight_decay
             groups.setdefault((rate, decay), []).append(parameter)
         return [
-            {"params": parameters, "lr": rate, "weight_decay": decay}
-            for (rate, decay), parameters in groups.items()
+            {"params": parameters, "lr": rate, "weight_decay": decay} for (rate, decay), parameters in groups.items()
         ]
 
     # --- dev ---
@@ -96,9 +93,7 @@ class ExtractionTrainer(Trainer):
         """The dev documents through the model as it is now."""
         model: ExtractionModel = self.accelerator.unwrap_model(self.model)
         model.eval()
-        found = find_candidates(
-            model, self.text_tokenizer, [document.text for document in self.dev], floor=floor
-        )
+        found = find_candidates(model, self.text_tokenizer, [document.text for document in self.dev], floor=floor)
         with self.compute_loss_context_manager():
             return judge(self.dev, found, model.head.labels)
 
@@ -188,7 +183,7 @@ def training_arguments(recipe: Recipe, num_examples: int) -> TrainingArguments:
         data_seed=recipe.seed,
         eval_strategy="epoch",
         save_strategy="steps",
-        save_steps=min(recipe.save_steps, steps_per_epoch),
+        save_steps=recipe.save_steps,
         save_total_limit=2,
         logging_strategy="steps",
         logging_steps=max(1, min(50, steps_per_epoch // 4)),

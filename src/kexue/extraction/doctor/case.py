@@ -59,9 +59,7 @@ class Check:
                 count += 1
         if count:
             total = totals[self.unit]
-            yield Finding(
-                self.kind, self.severity, self.message, count, total, self.unit, tuple(examples), self.remedy
-            )
+            yield Finding(self.kind, self.severity, self.message, count, total, self.unit, tuple(examples), self.remedy)
 
 
 def open_cases(documents_by_split: Mapping[str, Sequence[Document]], tokenize: Tokenize | None) -> list[Case]:

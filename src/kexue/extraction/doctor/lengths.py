@@ -16,9 +16,7 @@ _FEWEST_IN_FIRST_BIN = 8
 def measure(cases: Sequence[Case]) -> Iterator[Distribution]:
     """The distributions for which there is anything to measure."""
     yield from _distribution("text length (characters)", [len(case.document.text) for case in cases])
-    yield from _distribution(
-        "text length (tokens)", [len(case.tokens) for case in cases if case.tokens is not None]
-    )
+    yield from _distribution("text length (tokens)", [len(case.tokens) for case in cases if case.tokens is not None])
     yield from _distribution("relation distance (characters)", list(_distances(cases)))
 
 
@@ -26,9 +24,7 @@ def _distances(cases: Sequence[Case]) -> Iterator[int]:
     """Characters between the two ends of each relation; 0 where they touch or overlap."""
     for case in cases:
         for relation in case.document.relations:
-            gap = max(relation.subject.start, relation.object.start) - min(
-                relation.subject.end, relation.object.end
-            )
+            gap = max(relation.subject.start, relation.object.start) - min(relation.subject.end, relation.object.end)
             yield max(0, gap)
 
 

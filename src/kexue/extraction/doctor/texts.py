@@ -15,9 +15,7 @@ from kexue.extraction.doctor.finding import Example, Finding
 _DAMAGE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u2060\ufeff\ufffd\u202a-\u202e\u2066-\u2069\ue000-\uf8ff]"
 )
-_SHARED_REMEDY = (
-    "A score on texts that were trained on says nothing about new ones: remove them from the later split."
-)
+_SHARED_REMEDY = "A score on texts that were trained on says nothing about new ones: remove them from the later split."
 
 
 def empty(case: Case) -> Iterator[Hit]:
@@ -42,9 +40,7 @@ def without_annotation(case: Case) -> Iterator[Hit]:
 
 def shared_exactly(cases: Sequence[Case], limit: int) -> Iterator[Finding]:
     """Texts of a split that stand in an earlier one, character for character."""
-    yield from _shared(
-        cases, limit, lambda text: text, "shared_text", "texts of a split are in an earlier split too"
-    )
+    yield from _shared(cases, limit, lambda text: text, "shared_text", "texts of a split are in an earlier split too")
 
 
 def shared_nearly(cases: Sequence[Case], limit: int) -> Iterator[Finding]:
@@ -63,9 +59,7 @@ def normalized(text: str) -> str:
     return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text)).casefold()
 
 
-def _shared(
-    cases: Sequence[Case], limit: int, key: Callable[[str], str], kind: str, message: str
-) -> Iterator[Finding]:
+def _shared(cases: Sequence[Case], limit: int, key: Callable[[str], str], kind: str, message: str) -> Iterator[Finding]:
     home: dict[str, Case] = {}
     hits: list[tuple[Case, Case]] = []
     for case in cases:
@@ -77,9 +71,7 @@ def _shared(
     if hits:
         splits = {case.split for _, case in hits}
         total = sum(case.split in splits for case in cases)
-        examples = tuple(
-            case.example((), f"also {first.split}:{first.record}") for first, case in hits[:limit]
-        )
+        examples = tuple(case.example((), f"also {first.split}:{first.record}") for first, case in hits[:limit])
         yield Finding(kind, "error", message, len(hits), total, "texts", examples, _SHARED_REMEDY)
 
 

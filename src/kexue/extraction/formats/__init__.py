@@ -8,6 +8,7 @@ before the more general.
 from __future__ import annotations
 
 import codecs
+import gzip
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -67,17 +68,13 @@ FORMATS: dict[str, Format] = {
     for format in (
         Format("brat", "folder of .txt and .ann", brat.detect, brat.read, brat.write, ("",)),
         Format("spacy_docbin", "spaCy's DocBin, .spacy", spacy_docbin.detect, spacy_docbin.read),
-        Format(
-            "label_studio", "JSON export of tasks", label_studio.detect, label_studio.read, label_studio.write
-        ),
+        Format("label_studio", "JSON export of tasks", label_studio.detect, label_studio.read, label_studio.write),
         Format("lic2019", "text, spo_list: DuIE 1.0 and 2.0, CMeIE", lic2019.detect, lic2019.read),
         Format("crossre", "sentence, ner, relations", crossre.detect, crossre.read),
         Format("dygie", "sentences, ner, relations, events: also SciERC", dygie.detect, dygie.read),
         Format("spert", "tokens, entities as objects, or BILOU tags (TablERT)", spert.detect, spert.read),
         Format("token_span", "tokens, entities [start, end, type]", token_span.detect, token_span.read),
-        Format(
-            "char_span", "text, spans [start, end, predicate, start, end]", char_span.detect, char_span.read
-        ),
+        Format("char_span", "text, spans [start, end, predicate, start, end]", char_span.detect, char_span.read),
         Format(
             "triples",
             "text, triple_list (CasRel, PRGC) or relation_list (TPLinker)",
@@ -86,9 +83,7 @@ FORMATS: dict[str, Format] = {
         ),
         Format("cluener", "text, label by type and surface", cluener.detect, cluener.read),
         Format("doccano", "JSON lines of any version", doccano.detect, doccano.read, doccano.write),
-        Format(
-            "native", "one Document per line", native.detect, native.read, native.write, (".jsonl", ".json")
-        ),
+        Format("native", "one Document per line", native.detect, native.read, native.write, (".jsonl", ".json")),
         Format("conll", "a token and its tag per line", conll.detect, conll.read),
         Format("csv", "table of triples", write=tables.write_csv, suffixes=(".csv",)),
         Format("parquet", "table of triples", write=tables.write_parquet, suffixes=(".parquet",)),
@@ -106,14 +101,11 @@ def detect(path: str | Path) -> str:
     for format in FORMATS.values():
         if format.detect is not None and format.detect(sample):
             return format.name
-    if path.is_file():
-        read_text(path)  # says so if the file is empty or not UTF-8
-    keys = (
-        f"; its first record has the keys {sorted(sample.record)}" if isinstance(sample.record, dict) else ""
-    )
-    raise DataError(
-        f"has none of the formats {', '.join(_readable())}{keys}; name one with --from", path=path
-    )
+    if not path.is_dir():
+        read_text(path)  # says so if the file is absent, empty or not UTF-8
+    record = sample.record
+    keys = f"; its first record has the keys {sorted(record)}" if isinstance(record, dict) else ""
+    raise DataError(f"has none of the formats {', '.join(_readable())}{keys}; name one with --from", path=path)
 
 
 def read_documents(path: str | Path, format: str | None = None) -> Reading:
@@ -162,9 +154,7 @@ def _format_of_suffix(path: Path) -> str:
         if path.suffix.lower() in format.suffixes:
             return format.name
     known = ", ".join(
-        f"{suffix or 'no suffix'} ({format.name})"
-        for format in FORMATS.values()
-        for suffix in format.suffixes
+        f"{suffix or 'no suffix'} ({format.name})" for format in FORMATS.values() for suffix in format.suffixes
     )
     raise OptionError(
         f"{path}: no format is known for the suffix {path.suffix!r}; known: {known}; or name one with --to"
@@ -179,16 +169,12 @@ def _sample(path: Path) -> Sample:
 
 
 def _head(path: Path) -> str:
-    """The beginning of a file as text; empty for a file that is not UTF-8."""
+    """The beginning of a file as text; empty for one that cannot be read, is damaged or is not UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()  # incremental: a character may be cut at the end
     try:
-        with path.open("rb") as file:
-            data = file.read(_HEAD)
-        return codecs.getincrementaldecoder("utf-8-sig")().decode(
-            data
-        )  # a character cut at the end is no error
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", path=path) from None
-    except UnicodeDecodeError:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            return decoder.decode(file.read(_HEAD))
+    except (OSError, EOFError, UnicodeDecodeError):
         return ""
 
 
@@ -200,7 +186,7 @@ def _first_record(head: str, path: Path) -> Any:
     try:
         return json.JSONDecoder().raw_decode(text)[0]
     except json.JSONDecodeError:
-        return None if path.stat().st_size <= _HEAD else _first_of_whole(path)
+        return _first_of_whole(path)
 
 
 def _first_of_whole(path: Path) -> Any:

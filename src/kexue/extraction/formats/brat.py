@@ -65,9 +65,7 @@ def write(documents: Iterable[Document], path: Path) -> None:
         for number, document in enumerate(documents, start=1):
             target = _target(folder, document.id or f"{number:06d}")
             if target.exists():
-                raise DataError(
-                    f"two documents have the id {document.id!r}: brat names files by it", path=path
-                )
+                raise DataError(f"two documents have the id {document.id!r}: brat names files by it", path=path)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(document.text, encoding="utf-8", newline="")
             annotation = brat_writing.render(document)

@@ -94,9 +94,7 @@ def _lines(annotation: str, path: Path) -> Iterator[Line]:
             current = Line(path, number, identity, fields)
         elif content.strip():
             if not current or current.id[0] != "T" or len(current.fields) < 2 or _CUT_ID.match(content):
-                message = (
-                    f"is not a brat annotation: {content[:60]!r}; it must begin with an id like T1 and a tab"
-                )
+                message = f"is not a brat annotation: {content[:60]!r}; it must begin with an id like T1 and a tab"
                 raise DataError(message, path=path, line=number)
             current.fields[1] += "\n" + content
     if current:
@@ -105,9 +103,7 @@ def _lines(annotation: str, path: Path) -> Iterator[Line]:
 
 def _text_bound(reading: _Reading, lines: Sequence[Line], triggers: Collection[str]) -> None:
     parsed = [(line, *_marks(line)) for line in lines]
-    whole = [
-        Mark(marks[0].start, marks[0].end, line.fields[1]) for line, _, marks in parsed if len(marks) == 1
-    ]
+    whole = [Mark(marks[0].start, marks[0].end, line.fields[1]) for line, _, marks in parsed if len(marks) == 1]
     places = choose(reading.document.text, whole, _COUNTINGS)
     for line, label, marks in parsed:
         end = _span(reading.document, line, label, [locate(places, mark) for mark in marks])

@@ -22,9 +22,7 @@ def render(document: Document) -> str:
     spans = mentions(document)
     spans += dict.fromkeys(span for _, span in arguments if span not in set(spans))
     ids = numbered(spans)
-    lines = [
-        _text_bound(document.text, number, span, span.label) for number, span in enumerate(spans, start=1)
-    ]
+    lines = [_text_bound(document.text, number, span, span.label) for number, span in enumerate(spans, start=1)]
     for number, event in enumerate(document.events, start=1):
         trigger = len(spans) + number
         lines.append(_text_bound(document.text, trigger, _trigger(event), event.type))
@@ -40,9 +38,7 @@ def render(document: Document) -> str:
 def _text_bound(text: str, number: int, span: Span, label: str) -> str:
     pieces = [piece for ends in span.fragments or ((span.start, span.end),) for piece in _cut(text, *ends)]
     if not pieces:
-        raise DataError(
-            f"the span {span.start} to {span.end} holds line breaks only, which brat cannot annotate"
-        )
+        raise DataError(f"the span {span.start} to {span.end} holds line breaks only, which brat cannot annotate")
     offsets = ";".join(f"{start} {end}" for start, end in pieces)
     written = " ".join(text[start:end] for start, end in pieces)
     return f"T{number}\t{_name(label)} {offsets}\t{written}"

@@ -37,9 +37,7 @@ def _document(record: dict[str, Any]) -> Document:
     text = field(record, "text", str)
     entities = [_entity(text, item) for item in optional(record, "entities", list, [])]
     relations = [_relation(text, item) for item in field(record, "spans", list)]
-    return from_spans(
-        text, entities, with_labels(entities, relations), identifier(record, "id"), rest(record, _KNOWN)
-    )
+    return from_spans(text, entities, with_labels(entities, relations), identifier(record, "id"), rest(record, _KNOWN))
 
 
 def _entity(text: str, item: Any) -> Span:
@@ -55,7 +53,5 @@ def _relation(text: str, item: Any) -> Relation:
 
 def _span(text: str, start: int, end: int, label: str = "") -> Span:
     if not 0 <= start < end <= len(text):
-        raise DataError(
-            f"characters {start} to {end} (end exclusive) are not a span of a text of {len(text)}"
-        )
+        raise DataError(f"characters {start} to {end} (end exclusive) are not a span of a text of {len(text)}")
     return Span(start, end, label)

@@ -13,7 +13,8 @@ from typing import Any
 
 from kexue.errors import DataError
 from kexue.extraction.document import Document, Span, Unaligned
-from kexue.extraction.formats.source import Sample, read_records
+from kexue.extraction.formats.records import field, read_each
+from kexue.extraction.formats.source import Sample
 
 
 def detect(sample: Sample) -> bool:
@@ -31,28 +32,19 @@ def read(path: Path) -> Iterator[Document]:
 
     Raises `DataError` with path and line for a record of another shape.
     """
-    for line, record in read_records(path):
-        try:
-            yield _document(record)
-        except DataError as error:
-            raise DataError(str(error), path=path, line=line) from None
-        except (TypeError, ValueError, AttributeError):
-            raise DataError(
-                '"label" must go from type to mention to [[start, end], ...], ends inclusive',
-                path=path,
-                line=line,
-            ) from None
+    return read_each(path, _document)
 
 
-def _document(record: Any) -> Document:
-    if not isinstance(record, Mapping) or not isinstance(record.get("text"), str):
-        raise DataError('a record must be an object with a string "text"')
+def _document(record: dict[str, Any]) -> Document:
     identity = record.get("id")
-    document = Document(record["text"], id=None if identity is None else str(identity))
-    for label, mentions in record.get("label", {}).items():
-        for mention, places in mentions.items():
-            for start, last in places:
-                _place(document, label, mention, start, last + 1)
+    document = Document(field(record, "text", str), id=None if identity is None else str(identity))
+    try:
+        for label, mentions in record.get("label", {}).items():
+            for mention, places in mentions.items():
+                for start, last in places:
+                    _place(document, label, mention, start, last + 1)
+    except (TypeError, ValueError, AttributeError):
+        raise DataError("'label' must go from type to mention to [[start, end], ...], ends inclusive") from None
     return document
 
 

@@ -102,8 +102,8 @@ def _check_width(rows: Iterable[_Row]) -> None:
         first = first or row
         if len(row.cells) != len(first.cells) or len(row.cells) < 2:
             raise DataError(
-                f"has {len(row.cells)} column(s) {row.cells!r} where line {first.line} has {len(first.cells)}; "
-                "a line is a token and its tag with a tab or a space between (a file cut short ends like this)",
+                f"has {len(row.cells)} column(s) {row.cells!r}, line {first.line} has {len(first.cells)}; "
+                "a line is a token and its tag with a tab or space between (a file cut short ends like this)",
                 line=row.line,
             )
 

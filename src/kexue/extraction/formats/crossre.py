@@ -50,9 +50,7 @@ def _document(record: dict[str, Any]) -> Document:
     relations = [_relation(joined, item) for item in rows]
     notes = [[number, *item[5:8]] for number, item in enumerate(rows) if any(item[5:8])]
     meta = rest(record, _KNOWN) | ({"relation_notes": notes} if notes else {})
-    return from_spans(
-        joined.text, entities, with_labels(entities, relations), identifier(record, "doc_key"), meta
-    )
+    return from_spans(joined.text, entities, with_labels(entities, relations), identifier(record, "doc_key"), meta)
 
 
 def _entity(joined: TokenText, item: Any) -> Span:
@@ -63,6 +61,4 @@ def _entity(joined: TokenText, item: Any) -> Span:
 def _relation(joined: TokenText, item: Any) -> Relation:
     what = "a relation [start, last, start, last, type, ...]"
     subject_start, subject_last, object_start, object_last, label = row(item, (int, int, int, int, str), what)
-    return Relation(
-        joined.span(subject_start, subject_last + 1), label, joined.span(object_start, object_last + 1)
-    )
+    return Relation(joined.span(subject_start, subject_last + 1), label, joined.span(object_start, object_last + 1))

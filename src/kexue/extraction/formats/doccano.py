@@ -31,7 +31,8 @@ from kexue.extraction.formats.offsets import (
     to_utf16,
     utf16_units,
 )
-from kexue.extraction.formats.source import Sample, read_records
+from kexue.extraction.formats.records import field, optional, read_each
+from kexue.extraction.formats.source import Sample
 from kexue.extraction.formats.standoff import UNTYPED, End, mentions, numbered, place, relate
 from kexue.files import atomic_write
 
@@ -59,11 +60,7 @@ def read(path: Path) -> Iterator[Document]:
 
     Raises `DataError` with path and line for offsets outside the text and for unknown ends of relations.
     """
-    for line, record in read_records(path):
-        try:
-            yield _document(record)
-        except DataError as error:
-            raise DataError(str(error), path=path, line=line) from None
+    return read_each(path, _document)
 
 
 def write(documents: Iterable[Document], path: Path) -> None:
@@ -78,12 +75,10 @@ def write(documents: Iterable[Document], path: Path) -> None:
             file.write(json.dumps(_record(document), ensure_ascii=False) + "\n")
 
 
-def _document(record: Any) -> Document:
-    text = record.get("text", record.get("data")) if isinstance(record, Mapping) else None
-    if not isinstance(text, str):
-        raise DataError('a record must be an object with a string "text"')
-    kept = {key: record[key] for key in ("events", "unaligned", "meta") if record.get(key)}
-    document = Document.from_json({"text": text, **kept})
+def _document(record: dict[str, Any]) -> Document:
+    text = field(record, "data" if "data" in record and "text" not in record else "text", str)
+    kept = {key: record[key] for key in ("events", "unaligned") if record.get(key)}
+    document = Document.from_json({"text": text, "meta": optional(record, "meta", dict, {}), **kept})
     identity = record.get("id", record.get("doc_id"))
     document.id = None if identity is None else str(identity)
     document.meta.update((key, value) for key, value in record.items() if key not in _READ and value)
@@ -100,12 +95,10 @@ def _entity(item: Any) -> tuple[Any, str, Mark]:
     if _is_triple(item):
         start, end, label = item
         return object(), label, Mark(start, end)
-    if not isinstance(item, Mapping) or not {"start_offset", "end_offset", "label"} <= item.keys():
-        raise DataError(
-            f"an entity must be [start, end, label] or have label, start_offset and end_offset; got {item!r}"
-        )
-    mark = Mark(item["start_offset"], item["end_offset"], item.get("entity"))
-    return item.get("id", object()), str(item["label"]), mark
+    if not isinstance(item, dict) or "label" not in item:
+        raise DataError(f"an entity must be [start, end, label] or an object with a label; got {item!r}")
+    start, end = field(item, "start_offset", int, "an entity"), field(item, "end_offset", int, "an entity")
+    return item.get("id", object()), str(item["label"]), Mark(start, end, item.get("entity"))
 
 
 def _is_triple(item: Any) -> bool:

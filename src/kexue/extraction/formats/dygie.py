@@ -60,18 +60,14 @@ def _document(record: dict[str, Any]) -> Document:
         rest(record, _KNOWN) | _clusters(joined, record),
     )
     labels = {(entity.start, entity.end): entity for entity in reversed(entities)}
-    document.events = [
-        _event(joined, labels, item) for item in _by_sentence(record, "events", len(sentences))
-    ]
+    document.events = [_event(joined, labels, item) for item in _by_sentence(record, "events", len(sentences))]
     return document
 
 
 def _by_sentence(record: dict[str, Any], key: str, num_sentences: int) -> Iterable[Any]:
     lists = optional(record, key, list, [])
     if lists and len(lists) != num_sentences:
-        raise DataError(
-            f"{key!r} has {len(lists)} lists for {num_sentences} sentences; it needs one for each"
-        )
+        raise DataError(f"{key!r} has {len(lists)} lists for {num_sentences} sentences; it needs one for each")
     return [item for sentence in lists for item in of_kind(sentence, list, f"each item of {key!r}")]
 
 
@@ -83,9 +79,7 @@ def _entity(joined: TokenText, item: Any) -> Span:
 def _relation(joined: TokenText, item: Any) -> Relation:
     what = "a relation [start, last, start, last, type]"
     subject_start, subject_last, object_start, object_last, label = row(item, (int, int, int, int, str), what)
-    return Relation(
-        joined.span(subject_start, subject_last + 1), label, joined.span(object_start, object_last + 1)
-    )
+    return Relation(joined.span(subject_start, subject_last + 1), label, joined.span(object_start, object_last + 1))
 
 
 def _event(joined: TokenText, labels: dict[tuple[int, int], Span], item: Any) -> Event:

@@ -42,9 +42,7 @@ def from_strings(
     placed, unaligned = place_triples(text, list(dict.fromkeys(triples)), mentions)
     unique = list(dict.fromkeys([*relations, *placed]))
     repeated = len(relations) + len(triples) - len(unique) - len(unaligned)
-    ends = dict.fromkeys(
-        [end for relation in unique for end in (relation.subject, relation.object) if end.label]
-    )
+    ends = dict.fromkeys([end for relation in unique for end in (relation.subject, relation.object) if end.label])
     return Document(text, list(ends), unique, id=id, meta=_meta(meta, repeated), unaligned=unaligned)
 
 
@@ -58,8 +56,7 @@ def with_labels(entities: Iterable[Span], relations: Iterable[Relation]) -> list
         return known.get((span.start, span.end), span)
 
     return [
-        Relation(labelled(relation.subject), relation.predicate, labelled(relation.object))
-        for relation in relations
+        Relation(labelled(relation.subject), relation.predicate, labelled(relation.object)) for relation in relations
     ]
 
 

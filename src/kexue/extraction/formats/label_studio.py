@@ -137,9 +137,7 @@ def _chosen(task: Mapping[str, Any]) -> Any:
 def _read_spans(document: Document, items: Sequence[Mapping[str, Any]]) -> dict[str, End]:
     """Append the spans, one for each label of a region; what relations refer to is a region's first."""
     if any("startOffset" in item["value"] for item in items):
-        raise DataError(
-            "offsets into HTML cannot be placed in the text; label with a Text tag, not HyperText"
-        )
+        raise DataError("offsets into HTML cannot be placed in the text; label with a Text tag, not HyperText")
     marks = [Mark(item["value"]["start"], item["value"]["end"], item["value"].get("text")) for item in items]
     places = choose(document.text, marks, (code_points, utf16_units))
     ends: dict[str, End] = {}

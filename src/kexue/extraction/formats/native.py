@@ -22,16 +22,14 @@ from kexue.extraction.formats.source import Sample
 from kexue.files import atomic_write
 
 FIELDS = ("id", "text", "entities", "relations", "events", "unaligned", "meta")
-_LIKENESS = (
-    0.8  # of a mistyped key, as difflib measures it: "entites" 0.93, "relation" 0.94; "texture" is 0.73
-)
+_LIKENESS = 0.8  # of a mistyped key, as difflib measures it: "entites" 0.93, "relation" 0.94; "texture" is 0.73
 
 
 def detect(sample: Sample) -> bool:
     """A record with `text`, whose entities, relations and events are lists of objects.
 
-    A record that has none of them is a bare text, but only if it has no other list or object either: that may be
-    gold in a form that is not known.
+    A record that has none of them is a bare text, but only if it has no other list or object either: that may
+    be gold in a form that is not known.
     """
     record = sample.record
     if not isinstance(record, dict) or not isinstance(record.get("text"), str):
@@ -58,9 +56,7 @@ def _document(record: dict[str, Any]) -> Document:
     for key in extra:
         close = get_close_matches(key.lower(), FIELDS, n=1, cutoff=_LIKENESS)
         if close:
-            raise DataError(
-                f"has a key {key!r}; is {close[0]!r} meant? (anything of your own can go into 'meta')"
-            )
+            raise DataError(f"has a key {key!r}; is {close[0]!r} meant? (anything of your own can go into 'meta')")
     document = Document.from_json(record)
     document.meta = extra | document.meta
     return document

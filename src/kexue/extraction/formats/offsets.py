@@ -67,9 +67,7 @@ def locate(places: Sequence[int], mark: Mark) -> tuple[int, int] | None:
 def agrees(text: str, places: Sequence[int], mark: Mark) -> bool:
     """Whether the mark lies in the text and its characters are the surface that the file writes."""
     located = locate(places, mark)
-    return located is not None and (
-        mark.surface is None or same_surface(text[located[0] : located[1]], mark.surface)
-    )
+    return located is not None and (mark.surface is None or same_surface(text[located[0] : located[1]], mark.surface))
 
 
 def same_surface(first: str, second: str) -> bool:

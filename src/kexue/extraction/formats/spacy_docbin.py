@@ -69,9 +69,7 @@ def _document(doc: Doc) -> Document:
     groups = [doc.ents, *doc.spans.values()]
     spans = [Span(span.start_char, span.end_char, span.label_) for group in groups for span in group]
     document.entities = list(dict.fromkeys(spans))
-    by_token = {
-        ent.start: Span(ent.start_char, ent.end_char, ent.label_) for group in groups for ent in group
-    }
+    by_token = {ent.start: Span(ent.start_char, ent.end_char, ent.label_) for group in groups for ent in group}
     by_token |= {ent.start: Span(ent.start_char, ent.end_char, ent.label_) for ent in doc.ents}
     user_data: dict[Any, Any] = doc.user_data
     for (subject, object), labels in (user_data.get(_RELATIONS) or {}).items():

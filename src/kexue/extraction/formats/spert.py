@@ -51,9 +51,7 @@ def _document(record: dict[str, Any]) -> Document:
     joined = join_tokens(strings(field(record, "tokens", list), "'tokens'"))
     entities = _tagged(record, joined) if "tags" in record else _listed(record, joined)
     relations = [_relation(item, entities) for item in optional(record, "relations", list, [])]
-    return from_spans(
-        joined.text, entities, relations, identifier(record, "orig_id", "id"), rest(record, _KNOWN)
-    )
+    return from_spans(joined.text, entities, relations, identifier(record, "orig_id", "id"), rest(record, _KNOWN))
 
 
 def _tagged(record: dict[str, Any], joined: TokenText) -> list[Span]:
@@ -77,7 +75,5 @@ def _relation(item: Any, entities: Sequence[Span]) -> Relation:
     head, tail = (field(item, key, int, "a relation") for key in ("head", "tail"))
     for number in (head, tail):
         if not 0 <= number < len(entities):
-            raise DataError(
-                f"a relation names entity {number}, but entities are numbered 0 to {len(entities) - 1}"
-            )
+            raise DataError(f"a relation names entity {number}, but entities are numbered 0 to {len(entities) - 1}")
     return Relation(entities[head], field(item, "type", str, "a relation"), entities[tail])

@@ -18,9 +18,7 @@ UNTYPED = "entity"
 """What a span without a label is called where a format demands one."""
 
 
-def place(
-    document: Document, label: str, mark: Mark, places: Sequence[int], score: float | None = None
-) -> End:
+def place(document: Document, label: str, mark: Mark, places: Sequence[int], score: float | None = None) -> End:
     """Append the span to the entities and return it, or append an `Unaligned` and return the mark's surface.
 
     Raises `DataError` for offsets outside the text where the file writes no surface.
@@ -44,9 +42,7 @@ def relate(document: Document, subject: End, predicate: str, object: End, score:
         document.relations.append(Relation(subject, predicate, object, score))
     else:
         strings = (surface(document, subject), surface(document, object))
-        document.unaligned.append(
-            Unaligned("relation", predicate, strings, "an end has no place in the text")
-        )
+        document.unaligned.append(Unaligned("relation", predicate, strings, "an end has no place in the text"))
 
 
 def surface(document: Document, end: End) -> str:

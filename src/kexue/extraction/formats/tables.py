@@ -9,6 +9,16 @@ found in the text has a row with empty offsets, so that no fact is lost. Tables 
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from kexue.errors import OptionError
+from kexue.extraction.document import Document, Span
+from kexue.files import atomic_write
+
 COLUMNS = (
     "document",
     "subject",
@@ -44,9 +54,9 @@ def rows(documents: Iterable[Document]) -> Iterator[dict[str, Any]]:
 
 
 def write_csv(documents: Iterable[Document], path: Path) -> None:
-    """One row per relation, UTF-8, quoted where needed; the file appears when the last row is written."""
+    """One row per relation, as RFC 4180 has it, UTF-8; the file appears when the last row is written."""
     with atomic_write(path) as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(rows(documents))
 
@@ -59,9 +69,7 @@ def write_parquet(documents: Iterable[Document], path: Path) -> None:
     except ImportError:
         raise OptionError("Parquet needs pyarrow: pip install 'kexue[parquet]', or write .csv") from None
     kinds = {"start": pyarrow.int64(), "end": pyarrow.int64(), "score": pyarrow.float64()}
-    schema = pyarrow.schema(
-        [(name, kinds.get(name.rpartition("_")[2], pyarrow.string())) for name in COLUMNS]
-    )
+    schema = pyarrow.schema([(name, kinds.get(name.rpartition("_")[2], pyarrow.string())) for name in COLUMNS])
     table = rows(documents)
     with atomic_write(path, binary=True) as file, parquet.ParquetWriter(file, schema) as writer:
         while part := list(islice(table, _ROWS_AT_ONCE)):

@@ -28,9 +28,7 @@ class TokenText:
     def span(self, start: int, end: int, label: str = "") -> Span:
         """The span of tokens `start` to `end` (exclusive); raises `DataError` outside the tokens."""
         if not 0 <= start < end <= len(self.offsets):
-            raise DataError(
-                f"tokens {start} to {end} (end exclusive) are not a span of {len(self.offsets)} tokens"
-            )
+            raise DataError(f"tokens {start} to {end} (end exclusive) are not a span of {len(self.offsets)} tokens")
         return Span(self.offsets[start][0], self.offsets[end - 1][1], label)
 
 

@@ -1,15 +1,16 @@
 """Triple lists: facts as strings without types, as CasRel, PRGC and TPLinker use them.
 
-    {"text": "A.C. Cesena plays in Cesena .", "triple_list": [["A.C. Cesena", "ground", "Cesena"]]}   CasRel, PRGC
+    {"text": "A.C. Cesena plays in Cesena .", "triple_list": [["A.C. Cesena", "ground", "Cesena"]]}
 
-    {"text": "A.C. Cesena plays in Cesena .",                                                       TPLinker
+    {"text": "A.C. Cesena plays in Cesena .",
      "relation_list": [{"subject": "A.C. Cesena", "predicate": "ground", "object": "Cesena",
                         "subj_char_span": [0, 11], "obj_char_span": [21, 27]}],
      "entity_list": [{"text": "Cesena", "type": "CITY", "char_span": [21, 27]}]}
 
-Character spans are used where a relation or an entity has them; what is given as a string alone is placed
-by the occurrence rule, an entity at all its occurrences. One JSON array or one record per line. Spans in
-tokens depend on a tokenizer and are passed over.
+The first form is that of CasRel and PRGC, the second that of TPLinker. Character spans are used where a
+relation or an entity has them; what is given as a string alone is placed by the occurrence rule, an entity
+at all its occurrences. One JSON array or one record per line. Spans in tokens depend on a tokenizer and are
+passed over.
 """
 
 from __future__ import annotations
@@ -75,9 +76,7 @@ def _listed(item: Any) -> StringTriple:
 
 
 def _named(fact: dict[str, Any]) -> StringTriple:
-    subject, predicate, object = (
-        field(fact, k, str, "a relation") for k in ("subject", "predicate", "object")
-    )
+    subject, predicate, object = (field(fact, k, str, "a relation") for k in ("subject", "predicate", "object"))
     return StringTriple(subject, predicate, object)
 
 

@@ -86,9 +86,7 @@ def _strict_keys(document: Document) -> set[Key]:
     return relation_keys(document, STRICT)
 
 
-def _by_class(
-    outcomes: Outcomes, classes: Sequence[tuple[str, ...]], names: Sequence[str]
-) -> dict[str, Subset]:
+def _by_class(outcomes: Outcomes, classes: Sequence[tuple[str, ...]], names: Sequence[str]) -> dict[str, Subset]:
     """Scores of the documents of each class; `classes[i]` are those of document i, which may be several."""
     per_document = outcomes.per_document()[:, 0]
     subsets = {}
@@ -102,10 +100,7 @@ def _by_class(
 def _by_distance(outcomes: Outcomes, gold: Sequence[Document]) -> dict[str, Counts]:
     starts = [word_starts(document.text) for document in gold]
     found = outcomes.by(
-        [
-            distance_bucket(key, starts[document])
-            for key, document in zip(outcomes.keys, outcomes.document, strict=True)
-        ]
+        [distance_bucket(key, starts[document]) for key, document in zip(outcomes.keys, outcomes.document, strict=True)]
     )
     return {name: found.get(name, Counts()) for name in DISTANCES}
 

@@ -122,9 +122,7 @@ def evaluate(
 
 
 def _have_events(documents: Sequence[Document]) -> bool:
-    return any(
-        document.events or any(item.kind == "event" for item in document.unaligned) for document in documents
-    )
+    return any(document.events or any(item.kind == "event" for item in document.unaligned) for document in documents)
 
 
 def _part(

@@ -107,6 +107,15 @@ RELATION_MATCHINGS: dict[str, Matching] = {
 }
 
 
+def unplaced_facts(document: Document, kind: str) -> set[tuple[str, tuple[str, ...]]]:
+    """Label and strings of what could not be placed; equal ones count once."""
+    return {(item.label, item.strings) for item in document.unaligned if item.kind == kind}
+
+
+def _unplaced_keys(document: Document, kind: str, matching: Matching) -> set[Key]:
+    return {(label, *matching.unplaced(strings)) for label, strings in unplaced_facts(document, kind)}
+
+
 def relation_key(relation: Relation, text: str, matching: Matching) -> Key:
     """(predicate, subject, object) of one relation of `text`."""
     return relation.predicate, matching.end(relation.subject, text), matching.end(relation.object, text)
@@ -115,9 +124,7 @@ def relation_key(relation: Relation, text: str, matching: Matching) -> Key:
 def relation_keys(document: Document, matching: Matching) -> set[Key]:
     """The keys of the relations; equal ones count once."""
     placed = {relation_key(relation, document.text, matching) for relation in document.relations}
-    return placed | {
-        (label, *matching.unplaced(strings)) for label, strings in _unaligned(document, "relation")
-    }
+    return placed | _unplaced_keys(document, "relation", matching)
 
 
 def listed_entities(document: Document) -> Iterable[Span]:
@@ -130,17 +137,14 @@ def listed_entities(document: Document) -> Iterable[Span]:
 def entity_keys(document: Document, matching: Matching) -> set[Key]:
     """(label, span) of each entity; equal ones count once."""
     placed = {(span.label, matching.end(span, document.text)) for span in listed_entities(document)}
-    return placed | {
-        (label, *matching.unplaced(strings)) for label, strings in _unaligned(document, "entity")
-    }
+    return placed | _unplaced_keys(document, "entity", matching)
 
 
 def entity_places(document: Document) -> set[Key]:
     """The places of the entities, whatever their labels."""
     placed: set[Key] = {("", pieces(span)) for span in listed_entities(document)}
     return placed | {
-        ("", *BOUNDARIES.unplaced(strings))
-        for strings in {item[1] for item in _unaligned(document, "entity")}
+        ("", *BOUNDARIES.unplaced(strings)) for strings in {item[1] for item in unplaced_facts(document, "entity")}
     }
 
 
@@ -159,28 +163,19 @@ def event_key(event: Event) -> Key:
 def event_keys(document: Document) -> set[Key]:
     """The events as wholes."""
     placed = {event_key(event) for event in document.events}
-    return placed | {
-        (label, *BOUNDARIES.unplaced(strings)) for label, strings in _unaligned(document, "event")
-    }
+    return placed | _unplaced_keys(document, "event", BOUNDARIES)
 
 
 def argument_keys(document: Document) -> set[Key]:
     """(type, role, span) of each argument of each event; equal ones count once."""
     placed: set[Key] = {
-        (event.type, argument.role, pieces(argument.span))
-        for event in document.events
-        for argument in event.arguments
+        (event.type, argument.role, pieces(argument.span)) for event in document.events for argument in event.arguments
     }
     return placed | {
         (label, *BOUNDARIES.unplaced((string,)))
-        for label, strings in _unaligned(document, "event")
+        for label, strings in unplaced_facts(document, "event")
         for string in strings
     }
 
 
 EVENT_MATCHINGS: dict[str, Callable[[Document], set[Key]]] = {"event": event_keys, "argument": argument_keys}
-
-
-def _unaligned(document: Document, kind: str) -> set[tuple[str, tuple[str, ...]]]:
-    """Label and strings of what could not be placed; equal ones count once."""
-    return {(item.label, item.strings) for item in document.unaligned if item.kind == kind}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kexue.extraction.document import Document, Relation, Span
-from kexue.extraction.metrics.matching import STRICT, Key, pieces, relation_key
+from kexue.extraction.metrics.matching import STRICT, Key, pieces, relation_key, unplaced_facts
 
 State = Literal["missed", "spurious"]
 
@@ -42,10 +42,7 @@ def find_mistakes(gold: Document, predicted: Document) -> list[Mistake]:
     missed = [relation for key, relation in wanted.items() if key not in found]
     spurious = [relation for key, relation in found.items() if key not in wanted]
     return [
-        *(
-            Mistake(relation, "missed", kind)
-            for relation, kind in zip(missed, _kinds(missed, spurious), strict=True)
-        ),
+        *(Mistake(relation, "missed", kind) for relation, kind in zip(missed, _kinds(missed, spurious), strict=True)),
         *(
             Mistake(relation, "spurious", kind)
             for relation, kind in zip(spurious, _kinds(spurious, missed), strict=True)
@@ -59,8 +56,8 @@ def count_mistakes(gold: Sequence[Document], predicted: Sequence[Document]) -> d
     for wanted, found in zip(gold, predicted, strict=True):
         for mistake in find_mistakes(wanted, found):
             totals[mistake.kind][mistake.state] += 1
-        totals["not placed"]["missed"] += _num_unplaced(wanted)
-        totals["not placed"]["spurious"] += _num_unplaced(found)
+        totals["not placed"]["missed"] += len(unplaced_facts(wanted, "relation"))
+        totals["not placed"]["spurious"] += len(unplaced_facts(found, "relation"))
     return totals
 
 
@@ -102,7 +99,3 @@ def _places(relation: Relation) -> tuple[Hashable, Hashable]:
 
 def _overlap(one: Span, other: Span) -> bool:
     return one.start < other.end and other.start < one.end
-
-
-def _num_unplaced(document: Document) -> int:
-    return len({(item.label, item.strings) for item in document.unaligned if item.kind == "relation"})

@@ -18,17 +18,19 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from kexue.extraction.document import Document, Event, Relation, Span, Unaligned
+from kexue.extraction.document import Document, Event, Relation, Span
 from kexue.extraction.metrics.matching import (
     STRICT,
     event_key,
     listed_entities,
     pieces,
     relation_key,
+    relation_keys,
+    unplaced_facts,
 )
 from kexue.extraction.metrics.mistakes import find_mistakes
 
-_ROLES = {"entity": ("",), "relation": ("subject", "object"), "event": ()}
+_ROLES = {"entity": ("",), "relation": ("subject", "object")}
 
 
 def documents_with_errors(gold: Sequence[Document], predicted: Sequence[Document]) -> list[dict[str, Any]]:
@@ -52,9 +54,10 @@ def _relations(gold: Document, predicted: Document) -> Iterable[dict[str, Any]]:
         yield _relation(mistake.relation, gold.text, mistake.state, mistake.kind)
     yield from _unplaced(gold, "relation", "missed")
     yield from _unplaced(predicted, "relation", "spurious")
-    wanted = {relation_key(relation, gold.text, STRICT) for relation in gold.relations}
-    for relation in predicted.relations:
-        if relation_key(relation, gold.text, STRICT) in wanted:
+    wanted = relation_keys(gold, STRICT)
+    found = {relation_key(relation, gold.text, STRICT): relation for relation in predicted.relations}
+    for key, relation in found.items():
+        if key in wanted:
             yield _relation(relation, gold.text, "right", "")
 
 
@@ -70,9 +73,7 @@ def _entities(gold: Document, predicted: Document) -> Iterable[dict[str, Any]]:
 
 
 def _boundaries(span: Span, others: Iterable[Span]) -> str:
-    near = any(
-        other.label == span.label and span.start < other.end and other.start < span.end for other in others
-    )
+    near = any(other.label == span.label and span.start < other.end and other.start < span.end for other in others)
     return "wrong boundaries" if near else "nothing near"
 
 
@@ -119,15 +120,10 @@ def _fact(
 
 
 def _unplaced(document: Document, kind: str, state: str) -> Iterable[dict[str, Any]]:
-    for item in sorted(document.unaligned, key=lambda item: (item.label, item.strings)):
-        if item.kind == kind:
-            fact = _fact(kind, state, item.label, "not placed", None, (), document.text)
-            yield fact | {"ends": _string_ends(item)}
-
-
-def _string_ends(item: Unaligned) -> list[list[Any]]:
-    roles = _ROLES[item.kind] or ("",) * len(item.strings)
-    return [[role, string, [], ""] for role, string in zip(roles, item.strings, strict=False)]
+    for label, strings in sorted(unplaced_facts(document, kind)):
+        roles = _ROLES.get(kind, ("",) * len(strings))
+        ends = [[role, string, [], ""] for role, string in zip(roles, strings, strict=False)]
+        yield _fact(kind, state, label, "not placed", None, (), document.text) | {"ends": ends}
 
 
 def _marks(gold: Document, predicted: Document) -> list[list[Any]]:

@@ -13,9 +13,7 @@ def check_paired(gold: Sequence[Document], predicted: Sequence[Document]) -> Non
     if not gold:
         raise DataError("there are no documents to evaluate")
     if len(gold) != len(predicted):
-        raise DataError(
-            f"{len(gold)} gold documents but {len(predicted)} predicted ones: one is needed for each"
-        )
+        raise DataError(f"{len(gold)} gold documents but {len(predicted)} predicted ones: one is needed for each")
     for number, (wanted, found) in enumerate(zip(gold, predicted, strict=True), start=1):
         if wanted.id is not None and found.id is not None and wanted.id != found.id:
             raise DataError(

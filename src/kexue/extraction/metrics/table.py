@@ -58,9 +58,7 @@ def _labels(title: str, part: Part) -> Table:
     for label, score in by_support[:MOST_LABELS]:
         table.add_row(escape(label), *_row(score))
     if len(by_support) > MOST_LABELS:
-        table.caption = (
-            f"the {MOST_LABELS} of most support; {len(by_support) - MOST_LABELS} more in the report"
-        )
+        table.caption = f"the {MOST_LABELS} of most support; {len(by_support) - MOST_LABELS} more in the report"
     return table
 
 

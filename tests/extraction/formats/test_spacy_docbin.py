@@ -1,0 +1,82 @@
+"""DocBin: entities, span groups and the tutorial's relations, from files that spaCy itself wrote."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from kexue.errors import DataError, OptionError
+from kexue.extraction.document import Relation, Span
+from kexue.extraction.formats import spacy_docbin
+from kexue.extraction.formats.source import Sample
+
+spacy = pytest.importorskip("spacy", reason="the spacy extra is not installed")
+
+TEXT = "😀 Aspirin  caused\r\na rash é\n阿司匹林."
+
+
+def write(path: Path, *, rel: object = None) -> Path:
+    """A DocBin with "Aspirin" and "rash" as entities, "a rash" in a span group, and user data."""
+    nlp = spacy.blank("en")
+    doc = nlp(TEXT)
+    doc.ents = [doc.char_span(2, 9, label="drug"), doc.char_span(21, 25, label="effect")]
+    doc.spans["sc"] = [doc.char_span(19, 25, label="phrase"), doc.ents[0]]
+    if rel is not None:
+        doc.user_data["._.", "rel", None, None] = rel(doc.ents)
+    spacy.tokens.DocBin(docs=[doc], store_user_data=True).to_disk(path)
+    return path
+
+
+def test_entities_and_span_groups_keep_their_characters(tmp_path):
+    (document,) = spacy_docbin.read(write(tmp_path / "a.spacy"))
+    assert document.text == TEXT
+    assert [(span.surface(TEXT), span.label) for span in document.entities] == [
+        ("Aspirin", "drug"),
+        ("rash", "effect"),
+        ("a rash", "phrase"),
+    ]
+
+
+def test_relations_of_the_tutorial_are_read_with_their_scores(tmp_path):
+    def rel(ents):
+        drug, effect = (ent.start for ent in ents)
+        return {(drug, effect): {"causes": 1.0, "treats": 0.2}, (effect, drug): {"follows": 0.75}}
+
+    (document,) = spacy_docbin.read(write(tmp_path / "a.spacy", rel=rel))
+    drug, effect = Span(2, 9, "drug"), Span(21, 25, "effect")
+    assert document.relations == [Relation(drug, "causes", effect), Relation(effect, "follows", drug)]
+    assert [relation.score for relation in document.relations] == [None, 0.75]
+
+
+def test_relations_of_another_shape_are_refused_with_the_document(tmp_path):
+    path = write(tmp_path / "a.spacy", rel=lambda ents: {(0, 99): {"causes": 1.0}})
+    with pytest.raises(DataError, match=r"a.spacy: document 1: doc._.rel must go from"):
+        list(spacy_docbin.read(path))
+
+
+def test_truncated_empty_missing_and_mis_encoded_files_are_refused(tmp_path):
+    path = write(tmp_path / "a.spacy")
+    for data, message in (
+        (path.read_bytes()[:-40], "is not a whole spaCy DocBin"),
+        (TEXT.replace("é", "").encode("gb18030"), "is not a whole spaCy DocBin"),
+        (b"", "is empty"),
+    ):
+        path.write_bytes(data)
+        with pytest.raises(DataError, match=f"a.spacy: {message}"):
+            list(spacy_docbin.read(path))
+    with pytest.raises(DataError, match=r"b.spacy: cannot be read"):
+        list(spacy_docbin.read(tmp_path / "b.spacy"))
+
+
+def test_without_spacy_the_message_names_the_extra(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.spacy")
+    monkeypatch.setitem(sys.modules, "spacy.tokens", None)
+    with pytest.raises(OptionError, match=r"pip install 'kexue\[spacy\]'"):
+        list(spacy_docbin.read(path))
+
+
+def test_the_file_is_recognised_by_its_name():
+    assert spacy_docbin.detect(Sample(Path("train.spacy"), "", None))
+    assert not spacy_docbin.detect(Sample(Path("train.json"), "", None))
