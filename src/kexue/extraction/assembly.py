@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import NDArray
 
 from kexue.encoders.tokenization import Tokens
 from kexue.extraction.decision import Decision
@@ -34,7 +37,7 @@ def _relations(spans: list[Span], candidates: Candidates, schema: Schema, decisi
     confidence = decision.relation(candidates.triple_scores.numpy().astype(np.float64))
     thresholds = np.array([decision.threshold(name) for name in schema.predicates])
     predicate = candidates.triples[:, 1].numpy()
-    accepted = np.flatnonzero(confidence >= thresholds[predicate]) if len(predicate) else []
+    accepted: Sequence[int] | NDArray[np.int64] = np.flatnonzero(confidence >= thresholds[predicate]) if len(predicate) else []
     relations = [
         Relation(spans[subject], schema.predicates[name], spans[object_], float(confidence[row]))
         for row in accepted

@@ -38,6 +38,8 @@ class Checkpoint:
     decision: Decision = field(default_factory=Decision)
     recipe: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+    """SHA-256 of the manifest that was read, which holds the digests of all other files."""
 
     @property
     def schema(self) -> Schema:
@@ -86,11 +88,18 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
     try:
         config = ExtractionConfig.from_pretrained(folder)
         model = ExtractionModel.from_pretrained(folder, config=config, use_safetensors=True)
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         decision = Decision.from_json(manifest["decision"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{folder}: cannot be loaded: {error}") from error
-    return Checkpoint(model.eval(), tokenizer, decision, manifest.get("recipe", {}), manifest.get("metrics", {}))
+    return Checkpoint(
+        model.eval(),  # type: ignore[no-untyped-call]
+        tokenizer,
+        decision,
+        manifest.get("recipe", {}),
+        manifest.get("metrics", {}),
+        _digest(folder / MANIFEST),
+    )
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

@@ -164,7 +164,7 @@ def _smoothed_counts(confidence: Floats, judged: Judged) -> tuple[Floats, Floats
     return (
         found + share * found.sum(0),
         right + share * right.sum(0),
-        judged.gold + share * float(judged.gold.sum()),
+        np.asarray(judged.gold + share * float(judged.gold.sum()), dtype=np.float64),
     )
 
 

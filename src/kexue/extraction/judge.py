@@ -1,21 +1,27 @@
 """Which candidates are right: the bridge from decoding to model selection, calibration and thresholds.
 
 A span is right if the gold has it with the same characters and label, a triple if all of it is the same. Gold that
-could not be placed in the text stays in the gold count.
+could not be placed in the text stays in the gold count; gold labels that the model does not know are passed over, and
+so are entity types where the model knows spans only as ends of relations.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
 
 from kexue.extraction.decision import Calibration, Decision, Judged
 from kexue.extraction.document import Document, Span
 from kexue.extraction.inference import Found
 from kexue.extraction.links import SpanLabels, close_relations
 from kexue.extraction.metrics.calibration_error import expected_calibration_error
+
+Place = tuple[int, int, str]  # start, end, label
+Fact = tuple[Place, str, Place]
 
 
 @dataclass(frozen=True)
@@ -30,55 +36,40 @@ class Judgement:
         return {
             f"{kind}_{name}": value
             for kind, judged in (("relations", self.relations), ("entities", self.entities))
-            for name, value in _prf(judged).items()
+            for name, value in _scores(judged).items()
         }
 
 
 def judge(documents: Sequence[Document], found: Iterable[Found], labels: SpanLabels) -> Judgement:
     """Compare the candidates of each document with its gold."""
-    schema = labels.schema
-    entity_rows: list[tuple[np.ndarray, np.ndarray, list[bool]]] = []
-    relation_rows: list[tuple[np.ndarray, np.ndarray, list[bool]]] = []
-    entity_gold = np.zeros(len(labels.names), dtype=np.int64)
-    relation_gold = np.zeros(len(schema.predicates), dtype=np.int64)
-    predicate_of = {name: index for index, name in enumerate(schema.predicates)}
+    predicates = labels.schema.predicates
+    spans, triples = _Tally(labels.names, terms=1), _Tally(predicates, terms=4)
+    tallies = {"entity": spans, "relation": triples}
     for item in found:
-        document = documents[item.index]
-        gold_relations = {
-            (_key(fact.subject), fact.predicate, _key(fact.object))
-            for fact in close_relations(document.relations, schema)
-        }
-        gold_spans = _gold_spans(document, labels, gold_relations)
-        for _, _, label in gold_spans:
-            entity_gold[label] += 1
-        for _, predicate, _ in gold_relations:
-            relation_gold[predicate_of[predicate]] += 1
-        for unaligned in document.unaligned:
-            if unaligned.kind == "relation" and unaligned.label in predicate_of:
-                relation_gold[predicate_of[unaligned.label]] += 1
-        keys = [
-            (item.tokens.starts[start], item.tokens.ends[end], label)
-            for label, start, end in item.candidates.spans.tolist()
-        ]
-        entity_rows.append(
-            (
-                item.candidates.span_scores.numpy()[:, None],
-                item.candidates.spans[:, 0].numpy(),
-                [key in gold_spans for key in keys],
-            )
+        gold_facts = _gold_facts(documents[item.index], labels)
+        gold_spans = _gold_spans(documents[item.index], labels, gold_facts)
+        spans.count_gold([name for _, _, name in gold_spans])
+        triples.count_gold([name for _, name, _ in gold_facts])
+        for gold in documents[item.index].unaligned:
+            if gold.kind in tallies:
+                tallies[gold.kind].count_gold([gold.label])
+        candidates, tokens = item.candidates, item.tokens
+        places = [(tokens.starts[start], tokens.ends[end], label) for label, start, end in candidates.spans.tolist()]
+        spans.add(
+            candidates.span_scores[:, None],
+            candidates.spans[:, 0],
+            [(start, end, labels.names[label]) in gold_spans for start, end, label in places],
         )
-        shown = [(start, end, labels.entity_label(label)) for start, end, label in keys]
-        relation_rows.append(
-            (
-                item.candidates.triple_scores.numpy(),
-                item.candidates.triples[:, 1].numpy(),
-                [
-                    (shown[subject], schema.predicates[predicate], shown[object_]) in gold_relations
-                    for subject, predicate, object_ in item.candidates.triples.tolist()
-                ],
-            )
+        shown = [(start, end, labels.entity_label(label)) for start, end, label in places]
+        triples.add(
+            candidates.triple_scores,
+            candidates.triples[:, 1],
+            [
+                (shown[subject], predicates[predicate], shown[object_]) in gold_facts
+                for subject, predicate, object_ in candidates.triples.tolist()
+            ],
         )
-    return Judgement(_judged(entity_rows, entity_gold, 1), _judged(relation_rows, relation_gold, 4))
+    return Judgement(spans.judged(), triples.judged())
 
 
 def calibration_errors(judgement: Judgement, decision: Decision) -> dict[str, dict[str, float]]:
@@ -96,37 +87,67 @@ def calibration_errors(judgement: Judgement, decision: Decision) -> dict[str, di
     }
 
 
-def _gold_spans(
-    document: Document, labels: SpanLabels, relations: set[tuple[tuple[int, int, str], str, tuple[int, int, str]]]
-) -> set[tuple[int, int, int]]:
-    """(start, end, number of the label): typed entities, or the ends of relations in their roles."""
-    if labels.schema.typed:
-        number = {name: index for index, name in enumerate(labels.names)}
-        spans = {_key(span) for span in document.entities}
-        spans |= {end for subject, _, object_ in relations for end in (subject, object_)}
-        return {(start, end, number[label]) for start, end, label in spans}
+@dataclass
+class _Tally:
+    """Candidates of one kind as they come in: their scores, label numbers, whether they are right; gold by label."""
+
+    names: Sequence[str]
+    terms: int
+    scores: list[NDArray[np.float64]] = field(default_factory=list)
+    label: list[NDArray[np.int64]] = field(default_factory=list)
+    correct: list[bool] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.number = {name: index for index, name in enumerate(self.names)}
+        self.gold = np.zeros(len(self.names), dtype=np.int64)
+
+    def count_gold(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name in self.number:
+                self.gold[self.number[name]] += 1
+
+    def add(self, scores: Tensor, label: Tensor, correct: list[bool]) -> None:
+        self.scores.append(scores.double().numpy())
+        self.label.append(label.numpy())
+        self.correct.extend(correct)
+
+    def judged(self) -> Judged:
+        return Judged(
+            scores=np.concatenate([np.zeros((0, self.terms)), *self.scores]),
+            label=np.concatenate([np.zeros(0, dtype=np.int64), *self.label]),
+            correct=np.array(self.correct, dtype=bool),
+            gold=self.gold,
+        )
+
+
+def _gold_facts(document: Document, labels: SpanLabels) -> set[Fact]:
+    """Relations whose predicate the model knows, and what follows from them."""
     return {
-        (start, end, role)
-        for subject, _, object_ in relations
-        for role, (start, end, _) in enumerate((subject, object_))
+        (_place(fact.subject, labels), fact.predicate, _place(fact.object, labels))
+        for fact in close_relations(document.relations, labels.schema)
+        if fact.predicate in labels.schema.predicates
     }
 
 
-def _key(span: Span) -> tuple[int, int, str]:
-    return span.start, span.end, span.label
+def _gold_spans(document: Document, labels: SpanLabels, facts: set[Fact]) -> set[Place]:
+    """Typed entities, or the ends of relations in their roles."""
+    if labels.schema.typed:
+        spans = {_place(span, labels) for span in document.entities}
+        spans |= {end for subject, _, object_ in facts for end in (subject, object_)}
+        return {place for place in spans if place[2] in labels.names}
+    return {
+        (start, end, role)
+        for subject, _, object_ in facts
+        for role, (start, end, _) in zip(labels.names, (subject, object_), strict=True)
+    }
 
 
-def _judged(rows: list[tuple[np.ndarray, np.ndarray, list[bool]]], gold: np.ndarray, terms: int) -> Judged:
-    return Judged(
-        scores=np.concatenate([np.zeros((0, terms)), *(scores for scores, _, _ in rows)]).astype(np.float64),
-        label=np.concatenate([np.zeros(0, dtype=np.int64), *(label for _, label, _ in rows)]),
-        correct=np.array([right for _, _, flags in rows for right in flags], dtype=bool),
-        gold=gold,
-    )
+def _place(span: Span, labels: SpanLabels) -> Place:
+    return span.start, span.end, span.label if labels.schema.typed else ""
 
 
-def _prf(judged: Judged) -> dict[str, float]:
-    accepted = judged.scores.min(1, initial=np.inf) > 0 if len(judged.scores) else np.zeros(0, dtype=bool)
+def _scores(judged: Judged) -> dict[str, float]:
+    accepted = judged.scores.min(1, initial=np.inf) > 0
     right, found, gold = int((accepted & judged.correct).sum()), int(accepted.sum()), int(judged.gold.sum())
     return {
         "precision": right / found if found else 0.0,

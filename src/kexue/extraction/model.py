@@ -2,15 +2,17 @@
 
 Texts longer than a window are cut into overlapping windows, encoded apart, and put together again before the head
 looks at them, so the encoder's cost is linear in the number of windows and a relation may join two of them.
+Importing this module makes `AutoConfig` and `AutoModel` know the model type "kexue_extraction".
 """
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
 
 from kexue.encoders.loading import build_encoder
 from kexue.encoders.windows import WindowBatch, merge_windows
@@ -77,10 +79,20 @@ class ExtractionModel(PreTrainedModel):
             efficient=config.efficient,
             link_rotary=config.link_rotary,
         )
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def _init_weights(self, module: nn.Module) -> None:
         """Weights initialise themselves when their modules are made."""
+
+    def with_schema(self, schema: Schema) -> ExtractionModel:
+        """A model that shares every weight with this one and decodes under other constraints on the same labels."""
+        other = copy.copy(self)
+        other.config = copy.deepcopy(self.config)
+        other.config.schema = schema.to_json()
+        head = copy.copy(self.head)
+        head.labels = SpanLabels(schema)
+        other._modules = self._modules | {"head": head}
+        return other
 
     def hidden_states(self, batch: WindowBatch) -> Tensor:
         """Hidden states of the documents, [documents, length, dim]."""
@@ -104,3 +116,7 @@ class ExtractionModel(PreTrainedModel):
 def _encoder_from_config(values: dict[str, Any]) -> PreTrainedModel:
     values = dict(values)
     return build_encoder(AutoConfig.for_model(values.pop("model_type"), **values))
+
+
+AutoConfig.register(ExtractionConfig.model_type, ExtractionConfig, exist_ok=True)
+AutoModel.register(ExtractionConfig, ExtractionModel, exist_ok=True)

@@ -2,7 +2,8 @@
 
 Results go to `OUTPUT.partial`, flushed to disk chunk by chunk; it becomes OUTPUT when all is done. Beside it
 `OUTPUT.partial.job` says of which input, model and options it is the beginning, so that a resumed run can only
-continue its own work.
+continue its own work. A run resumes at the beginning of a chunk: texts that are batched together then are the same
+as in an unbroken run, and so is every digit of the output.
 """
 
 from __future__ import annotations
@@ -22,31 +23,50 @@ from kexue.files import atomic_write
 from kexue.pipelines.extractor import CHUNK, Extractor
 
 TEXT_SUFFIXES = (".txt", ".text")
+JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an extraction has come: documents done, and bytes of the input read (None for a stream)."""
+    """How far an extraction has come: documents done, and bytes of the input read."""
 
     documents: int
-    position: int | None
+    position: int
 
 
-def read_stream(lines: Iterable[str], *, source: str, json_lines: bool | None = None) -> Iterator[Document]:
-    """Documents from lines: JSON objects with a "text", or plain text, one document a line.
+def read_stream(lines: Iterable[bytes], *, source: str) -> Iterator[Document]:
+    """Documents from UTF-8 lines: JSON objects with a "text", or plain text, one document a line.
 
-    What it is is decided by the first line unless `json_lines` says so. Blank lines are passed over. A document
-    without an id gets its line number. Raises `DataError` with the line for what is neither.
+    Which of the two is decided by the suffix of `source`, else by the first line. Blank lines are passed over. A
+    document without an id gets its line number. Raises `DataError` with the line for what is neither.
     """
+    json_lines = _by_suffix(source)
     for number, raw in enumerate(lines, start=1):
-        line = raw.rstrip("\n")
+        line = _decode(raw, source, number).rstrip("\r\n")
         if not line.strip():
             continue
         if json_lines is None:
             json_lines = line.lstrip().startswith("{")
-        document = _from_json(line, source, number) if json_lines else Document(line.rstrip("\r"))
+        document = _from_json(line, source, number) if json_lines else Document(line)
         document.id = document.id if document.id is not None else str(number)
         yield document
+
+
+def _by_suffix(source: str) -> bool | None:
+    suffix = Path(source).suffix.lower()
+    return True if suffix in JSON_SUFFIXES else False if suffix in TEXT_SUFFIXES else None
+
+
+def _decode(line: bytes, source: str, number: int) -> str:
+    try:
+        return line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"is not UTF-8 (byte 0x{line[error.start]:02x}); convert it first, for Chinese text often with: "
+            "iconv -f GB18030 -t UTF-8 OLD > NEW",
+            path=source,
+            line=number,
+        ) from None
 
 
 def _from_json(line: str, source: str, number: int) -> Document:
@@ -60,20 +80,29 @@ def _from_json(line: str, source: str, number: int) -> Document:
         ) from None
     if not isinstance(record, dict) or not isinstance(record.get("text"), str):
         raise DataError('has no string "text"', path=source, line=number)
-    identity = record.get("id")
-    return Document(record["text"], id=None if identity is None else str(identity), meta=dict(record.get("meta") or {}))
+    identity, meta = record.get("id"), record.get("meta") or {}
+    if not isinstance(meta, dict):
+        raise DataError(f'"meta" must be an object, got {type(meta).__name__}', path=source, line=number)
+    return Document(record["text"], id=None if identity is None else str(identity), meta=meta)
 
 
 def extract_stream(
-    extractor: Extractor, documents: Iterable[Document], output: IO[str], *, chunk: int = CHUNK, **options: Any
+    extractor: Extractor, documents: Iterable[Document], output: IO[bytes], *, chunk: int = CHUNK, **options: Any
 ) -> int:
-    """Write one JSON object a line for each document; returns how many."""
-    count = 0
-    for document in extractor.pipe(documents, chunk=chunk, **options):
-        output.write(json.dumps(document.to_json(), ensure_ascii=False) + "\n")
-        count += 1
-    output.flush()
+    """Write one JSON object a line for each document, chunk by chunk; returns how many."""
+    stream, count = iter(documents), 0
+    while part := list(islice(stream, chunk)):
+        _write(extractor.extract(part, **options), output)
+        count += len(part)
     return count
+
+
+def _write(documents: Iterable[Document], output: IO[bytes]) -> None:
+    for document in documents:
+        line = json.dumps(document.to_json(), ensure_ascii=False) + "\n"
+        # A lone surrogate has no UTF-8; written with a backslash it is the JSON escape that it was read from.
+        output.write(line.encode("utf-8", errors="backslashreplace"))
+    output.flush()
 
 
 def extract_file(
@@ -81,47 +110,43 @@ def extract_file(
     source: Path,
     output: Path,
     *,
-    identity: dict[str, Any],
     report: Callable[[Progress], None] = lambda progress: None,
     chunk: int = CHUNK,
     **options: Any,
 ) -> int:
     """Extract from every document of `source` into `output`; returns how many it holds in the end.
 
-    `identity` names the model and the options that change results; with the input it decides whether a partial
-    output may be continued. Raises `OptionError` if a partial output belongs to another job.
+    A partial output of the same input, model and options is continued; raises `OptionError` if it is of others.
     """
+    if output.is_dir() or output.resolve() == source.resolve():
+        raise OptionError(f"{output}: the output must be a file of its own, not {'a folder' if output.is_dir() else 'the input'}")
     partial = output.with_name(output.name + ".partial")
     job = output.with_name(output.name + ".partial.job")
     output.parent.mkdir(parents=True, exist_ok=True)
-    _claim(partial, job, {"input": _fingerprint(source), **identity})
-    done = _completed(partial)
-    with source.open("rb") as file, partial.open("a", encoding="utf-8", newline="\n") as sink:
-        lines = _decoded(file, source)
-        json_lines = False if source.suffix.lower() in TEXT_SUFFIXES else None
-        documents = read_stream(lines, source=str(source), json_lines=json_lines)
+    _claim(partial, job, {"input": _fingerprint(source), **_identity(extractor), "options": options | {"chunk": chunk}})
+    done = _completed(partial, chunk)
+    with source.open("rb") as file, partial.open("ab") as sink:
+        documents = read_stream(file, source=str(source))
         for _ in islice(documents, done):
             pass
         while part := list(islice(documents, chunk)):
-            done += extract_stream(extractor, part, sink, chunk=chunk, **options)
+            _write(extractor.extract(part, **options), sink)
             os.fsync(sink.fileno())
+            done += len(part)
             report(Progress(done, file.tell()))
     partial.replace(output)
     job.unlink(missing_ok=True)
     return done
 
 
-def _decoded(file: IO[bytes], source: Path) -> Iterator[str]:
-    for number, line in enumerate(file, start=1):
-        try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"is not UTF-8 (byte 0x{line[error.start]:02x}); convert the file first, for Chinese text often with: "
-                f"iconv -f GB18030 -t UTF-8 {source.name} > utf8-{source.name}",
-                path=source,
-                line=number,
-            ) from None
+def _identity(extractor: Extractor) -> dict[str, Any]:
+    """What of an extractor decides its results."""
+    return {
+        "model": extractor.fingerprint,
+        "thresholds": extractor.decision.to_json(),
+        "constraints": extractor.schema.to_json(),
+        "dtype": extractor.dtype,
+    }
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:
@@ -142,9 +167,9 @@ def _fingerprint(path: Path) -> dict[str, Any]:
 def _claim(partial: Path, job: Path, identity: dict[str, Any]) -> None:
     """Start a partial output, or make sure that the one there is the beginning of this job."""
     if partial.exists() and job.exists():
-        before = json.loads(job.read_text(encoding="utf-8"))
-        if before != json.loads(json.dumps(identity)):
-            changed = sorted(key for key in before.keys() | identity.keys() if before.get(key) != identity.get(key))
+        before, now = json.loads(job.read_text(encoding="utf-8")), json.loads(json.dumps(identity))
+        changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+        if changed:
             raise OptionError(
                 f"{partial} was begun with another {' and '.join(changed)}: remove it to start anew, "
                 "or give what it was begun with to continue"
@@ -156,12 +181,15 @@ def _claim(partial: Path, job: Path, identity: dict[str, Any]) -> None:
     partial.touch()
 
 
-def _completed(partial: Path) -> int:
-    """Whole lines in a partial output; half a line that a killed process left at the end is cut off."""
-    count, end = 0, 0
+def _completed(partial: Path, chunk: int) -> int:
+    """Lines of whole chunks in a partial output; what a killed process left of another chunk is cut off."""
+    count, position, end = 0, 0, 0
     with partial.open("rb+") as file:
         for line in file:
-            if line.endswith(b"\n"):
-                count, end = count + 1, end + len(line)
+            if not line.endswith(b"\n"):
+                break
+            count, position = count + 1, position + len(line)
+            if count % chunk == 0:
+                end = position
         file.truncate(end)
-    return count
+    return count - count % chunk

@@ -11,15 +11,16 @@ from typing import Any, Literal
 
 import torch
 
-from kexue.errors import CheckpointError, OptionError
+from kexue.errors import CheckpointError, OptionError, unknown
 from kexue.extraction.assembly import assemble
 from kexue.extraction.checkpoint import Checkpoint, load_checkpoint
 from kexue.extraction.decision import Decision
 from kexue.extraction.decoding import Bounds
 from kexue.extraction.document import Document
-from kexue.extraction.inference import BATCH_TOKENS, Found, find_candidates
+from kexue.extraction.inference import BATCH_TOKENS, Found, choose_device, find_candidates
 from kexue.extraction.schema import Schema
 
+DTYPES = ("float32", "bfloat16")
 CHUNK = 2048  # texts that `pipe` sorts by length together
 
 Input = str | Document
@@ -39,13 +40,16 @@ class Extractor:
     def __init__(
         self, checkpoint: Checkpoint, *, device: str | None = None, dtype: Literal["float32", "bfloat16"] = "float32"
     ) -> None:
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        if dtype not in DTYPES:
+            raise OptionError(unknown("dtype", dtype, DTYPES))
+        self.device = choose_device(device)
         self.dtype = dtype
         self.model = checkpoint.model.to(self.device).eval()
         self.tokenizer = checkpoint.text_tokenizer
         self.decision = checkpoint.decision
         self.recipe = checkpoint.recipe
         self.metrics = checkpoint.metrics
+        self.fingerprint = checkpoint.fingerprint
         self.bounds = Bounds()
 
     @classmethod
@@ -87,8 +91,7 @@ class Extractor:
     def with_schema(self, constraints: dict[str, dict[str, Any]]) -> Extractor:
         """The same model with further constraints, e.g. `{"capital of": {"functional": True}}`."""
         other = self._with(self.decision)
-        head = other.model.head
-        head.labels = replace(head.labels, schema=self.schema.with_constraints(constraints))
+        other.model = self.model.with_schema(self.schema.with_constraints(constraints))
         return other
 
     def _with(self, decision: Decision) -> Extractor:
@@ -104,6 +107,8 @@ class Extractor:
         self, items: Sequence[Input], *, batch_tokens: int = BATCH_TOKENS, batch_size: int | None = None
     ) -> list[Document]:
         """Extract from texts, or from documents, which keep their id and meta; in the order given."""
+        if isinstance(items, str | Document):
+            raise OptionError("extract takes a list of texts; for one text call the extractor itself: extractor(text)")
         results: list[Document | None] = [None] * len(items)
         for found in self.candidates(items, batch_tokens=batch_tokens, batch_size=batch_size):
             results[found.index] = self.document(items[found.index], found)
@@ -118,6 +123,10 @@ class Extractor:
         chunk: int = CHUNK,
     ) -> Iterator[Document]:
         """Extract from a stream, in order; `chunk` texts at a time are sorted by length and batched."""
+        if isinstance(items, str | Document):
+            raise OptionError(
+                "pipe takes an iterable of texts; for one text call the extractor itself: extractor(text)"
+            )
         stream = iter(items)
         while part := list(islice(stream, chunk)):
             yield from self.extract(part, batch_tokens=batch_tokens, batch_size=batch_size)
@@ -126,25 +135,29 @@ class Extractor:
         self, items: Sequence[Input], *, batch_tokens: int = BATCH_TOKENS, batch_size: int | None = None
     ) -> Iterator[Found]:
         """What was found above the decision's floor, before confidences and thresholds; longest texts first."""
-        texts = [item if isinstance(item, str) else item.text for item in items]
-        with self._autocast():
-            yield from find_candidates(
-                self.model,
-                self.tokenizer,
-                texts,
-                floor=self.decision.floor,
-                bounds=self.bounds,
-                batch_tokens=batch_tokens,
-                batch_size=batch_size,
-            )
+        texts = [_text(item) for item in items]
+        stream = find_candidates(
+            self.model,
+            self.tokenizer,
+            texts,
+            floor=self.decision.floor,
+            bounds=self.bounds,
+            batch_tokens=batch_tokens,
+            batch_size=batch_size,
+        )
+        while True:
+            with self._autocast():  # entered anew for each text: the caller's own work is not to run in it
+                found = next(stream, None)
+            if found is None:
+                return
+            yield found
 
     def document(self, item: Input, found: Found) -> Document:
         """What is reported of the candidates of one text."""
-        text = item if isinstance(item, str) else item.text
-        document = assemble(text, found.tokens, found.candidates, self.model.head.labels, self.decision)
+        document = assemble(_text(item), found.tokens, found.candidates, self.model.head.labels, self.decision)
         if isinstance(item, Document):
             document.id = item.id
-            document.meta = item.meta | document.meta
+            document.meta = {key: value for key, value in item.meta.items() if key != "cut"} | document.meta
         return document
 
     def _autocast(self) -> AbstractContextManager[Any]:
@@ -153,19 +166,26 @@ class Extractor:
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
 
+def _text(item: Input) -> str:
+    text = item.text if isinstance(item, Document) else item
+    if not isinstance(text, str):
+        raise OptionError(f"a text must be a string or a Document, got {type(text).__name__}")
+    return text
+
+
 def _local_folder(name_or_folder: str | Path) -> Path:
     """The folder itself, or a copy from the hub of what a model needs (no file that could run code)."""
     folder = Path(name_or_folder)
     if folder.is_dir() or not _looks_like_hub_id(str(name_or_folder)):
         return folder
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(
             snapshot_download(str(name_or_folder), allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"])
         )
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
         raise CheckpointError(
             f"{name_or_folder}: is no folder here, and the hub gave no such model ({type(error).__name__})"
         ) from None

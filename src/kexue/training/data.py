@@ -33,13 +33,15 @@ def load_training_data(recipe: Recipe) -> TrainingData:
     if recipe.dev is not None:
         dev = _read(recipe.dev, recipe)
     else:
-        train, dev = hold_out(train, recipe.seed)
+        train, dev = hold_out(train, recipe.seed, path=recipe.train)
         notes.append(f"no dev file: {len(dev)} of {len(train) + len(dev)} training documents are held out as dev")
     observed = Schema.from_documents(train)
     if not observed.relation_types and not observed.entity_types:
         raise DataError(
             "holds no annotated entity or relation, so there is nothing to learn; see `kexue doctor`", path=recipe.train
         )
+    if observed.typed and "" not in observed.entity_types:
+        _refuse_untyped(dev, recipe)
     schema, unseen = _extend(observed, Schema.from_documents(dev))
     if unseen:
         notes.append(f"labels in dev that train lacks, which cannot be learnt but are counted: {', '.join(unseen)}")
@@ -59,7 +61,7 @@ def _read(path: Path, recipe: Recipe) -> list[Document]:
 def _refuse_unknown(documents: Sequence[Document], recipe: Recipe, path: Path) -> None:
     for number, document in enumerate(documents, start=1):
         for kind, allowed, names in (
-            ("entity type", recipe.entity_types, [span.label for span in document.entities]),
+            ("entity type", recipe.entity_types, [span.label for span in _spans(document)]),
             ("relation type", recipe.relation_types, [fact.predicate for fact in document.relations]),
         ):
             for name in names:
@@ -68,6 +70,20 @@ def _refuse_unknown(documents: Sequence[Document], recipe: Recipe, path: Path) -
                         f"{path}: document {number}: {unknown(kind, name, allowed)} "
                         "Mend the file, or add the label to the recipe"
                     )
+
+
+def _refuse_untyped(dev: Sequence[Document], recipe: Recipe) -> None:
+    """Raise where dev lacks the types that every span of train has: nothing found could ever be right."""
+    for number, document in enumerate(dev, start=1):
+        if any(not span.label for span in _spans(document)):
+            raise SchemaError(
+                f"{recipe.dev}: document {number} has an entity without a type, but in {recipe.train} all have one; "
+                "mend the file, or put entity_types = [] into the recipe to ignore the types"
+            )
+
+
+def _spans(document: Document) -> list[Span]:
+    return document.entities + [end for fact in document.relations for end in (fact.subject, fact.object)]
 
 
 def without_entity_types(document: Document) -> Document:
@@ -85,10 +101,12 @@ def without_entity_types(document: Document) -> Document:
     )
 
 
-def hold_out(documents: list[Document], seed: int) -> tuple[list[Document], list[Document]]:
+def hold_out(
+    documents: list[Document], seed: int, *, path: Path | None = None
+) -> tuple[list[Document], list[Document]]:
     """A random tenth as dev, the same for the same seed; raises `DataError` below two documents."""
     if len(documents) < 2:
-        raise DataError("one document cannot be split into train and dev; give more, or a dev file")
+        raise DataError("one document cannot be split into train and dev; give more, or a dev file", path=path)
     order = list(range(len(documents)))
     random.Random(seed).shuffle(order)
     chosen = set(order[: max(1, round(HELD_OUT * len(documents)))])

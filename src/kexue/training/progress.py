@@ -17,7 +17,10 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 
 class ProgressReport(TrainerCallback):
-    """Steps, loss and dev F1 of a training, on the console given (only the first process writes)."""
+    """Steps, loss and dev F1 of a training, on the console given (only the first process writes).
+
+    Used as a context manager it leaves the terminal in order, however the training ends.
+    """
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -76,9 +79,10 @@ class ProgressReport(TrainerCallback):
                 highlight=False,
             )
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def __enter__(self) -> ProgressReport:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         """Close the bar."""
         if self._progress is not None:
             self._progress.stop()

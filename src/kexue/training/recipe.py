@@ -30,7 +30,7 @@ class Constraint(BaseModel):
 class Recipe(BaseModel):
     """All choices of an extraction training."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     # data
     train: Path
@@ -43,7 +43,7 @@ class Recipe(BaseModel):
     typed_ends: bool = Field(True, description="allow a relation only between entity types seen in train")
 
     # model
-    encoder: str = Field("sentence-transformers/all-MiniLM-L6-v2", description="hub id, folder, or gau-tiny, ...")
+    encoder: str = Field("minilm", description="hub id, folder, minilm (English, 22M), or gau-tiny, ... from scratch")
     head: Literal["gplinker"] = "gplinker"
     head_dim: int = Field(64, ge=2, multiple_of=2)
     efficient: bool = Field(True, description="efficient GlobalPointer; false: the standard one")
@@ -56,18 +56,20 @@ class Recipe(BaseModel):
     epochs: float = Field(20, gt=0)
     batch_size: int = Field(16, ge=1)
     gradient_accumulation: int = Field(1, ge=1)
-    encoder_lr: float | None = Field(None, gt=0, description="1e-4 for pretrained encoders, 1e-3 from scratch")
-    head_lr: float = Field(1e-3, gt=0)
+    encoder_lr: float | None = Field(None, gt=0, description="1e-3 from scratch; 3e-4 (384 / width)^2 else")
+    head_lr: float = Field(3e-3, gt=0)
     weight_decay: float = Field(0.01, ge=0)
-    warmup: float = Field(0.1, ge=0, le=1, description="share of the steps")
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps")
     max_grad_norm: float = Field(1.0, gt=0)
     ema: float = Field(0.99, ge=0, lt=1, description="decay of the moving average of the weights; 0: none")
     patience: int = Field(5, ge=1, description="dev evaluations without a better F1 before training stops")
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     gradient_checkpointing: bool = False
-    seed: int = 42
+    seed: int = Field(42, ge=0, lt=2**32)
     save_steps: int = Field(500, ge=1, description="steps between checkpoints to resume from")
-    device: str | None = Field(None, description="cpu, cuda, cuda:1; the best there is where absent")
+    device: Literal["cpu", "cuda"] | None = Field(
+        None, description="the best there is where absent; CUDA_VISIBLE_DEVICES chooses among several GPUs"
+    )
 
     @model_validator(mode="after")
     def _overlap_fits(self) -> Recipe:
@@ -118,10 +120,12 @@ def parse_assignments(items: list[str]) -> dict[str, Any]:
 
 
 def _explain(item: Any, source: str) -> str:
-    key = ".".join(str(part) for part in item["loc"]) or "values"
+    key = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
         allowed = Constraint.model_fields if item["loc"][0] == "constraints" else Recipe.model_fields
         return f"{source}: {unknown('key', str(item['loc'][-1]), list(allowed))}"
     if item["type"] == "missing":
         return f"{source}: {key!r} is missing; it must be given"
+    if not item["loc"]:
+        return f"{source}: {item['ctx']['error']}"
     return f"{source}: {key} = {item['input']!r}: {item['msg']}"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, set_seed
 
 from kexue.encoders.gau import PRESETS
 from kexue.encoders.loading import load_encoder
@@ -17,51 +18,59 @@ from kexue.encoders.tokenization import TextTokenizer
 from kexue.errors import OptionError
 from kexue.extraction.checkpoint import MANIFEST, Checkpoint, save_checkpoint
 from kexue.extraction.decision import decide
+from kexue.extraction.inference import choose_device
 from kexue.extraction.judge import calibration_errors
 from kexue.extraction.model import ExtractionConfig, ExtractionModel
 from kexue.extraction.schema import Schema
 from kexue.files import atomic_write
+from kexue.training.checkpoints import discard_checkpoints
 from kexue.training.data import TrainingData, load_training_data
 from kexue.training.dataset import ExtractionDataset
+from kexue.training.processes import is_first_process
 from kexue.training.progress import ProgressReport
 from kexue.training.recipe import Recipe
-from kexue.training.trainer import BEST, ExtractionTrainer, device_of
+from kexue.training.trainer import BEST, ExtractionTrainer
 
 MEMORY = "recipe.json"  # in the training folder: what an interrupted training was begun with
 FLOOR = -3.0  # scores above it are candidates when confidences and thresholds are chosen
-PRETRAINED_LR, SCRATCH_LR = 1e-4, 1e-3  # of the encoder, where the recipe names none
 FREE_TO_CHANGE = ("output", "device", "save_steps")  # a resumed training may differ in these
 
 
 def train(recipe: Recipe, *, console: Console | None = None, overwrite: bool = False) -> Path:
     """Train on the recipe's files, choose confidences and thresholds on dev, and write the model.
 
-    Resumes where an interrupted training with the same recipe stopped. Raises `DataError`, `SchemaError` or
-    `OptionError` before any work if files, labels or options are wrong.
+    Resumes where an interrupted training with the same recipe and data stopped. Raises `DataError`, `SchemaError` or
+    `OptionError` before any work if files, labels or options are wrong. Under `torchrun` every process calls it, and
+    the first one writes and prints.
     """
-    console = console or Console()
-    _check_output(recipe, overwrite=overwrite)
+    console = (console or Console()) if is_first_process() else Console(quiet=True)
+    _refuse_finished(recipe, overwrite=overwrite)
     data = load_training_data(recipe)
+    _refuse_other_training(recipe, data)
     for note in data.notes:
         console.print(f"note: {note}", highlight=False, markup=False)
     set_seed(recipe.seed)
-    trainer, tokenizer = make_trainer(recipe, data, console)
-    _remember(recipe)
-    began = time.monotonic()
-    trainer.train_or_resume()
-    trainer.load_best()
-    if trainer.is_world_process_zero():
+    with ProgressReport(console) as progress:
+        trainer, tokenizer = make_trainer(recipe, data, console, callbacks=[progress])
+        if is_first_process():
+            _remember(recipe, data)
+        began = time.monotonic()
+        trainer.train_or_resume()
+    if is_first_process():
+        trainer.load_best()
         _finish(recipe, trainer, tokenizer, time.monotonic() - began)
     return recipe.output
 
 
 def make_trainer(
-    recipe: Recipe, data: TrainingData, console: Console
+    recipe: Recipe, data: TrainingData, console: Console, callbacks: Sequence[TrainerCallback] = ()
 ) -> tuple[ExtractionTrainer, PreTrainedTokenizerBase]:
     """The model on its encoder, the datasets, and the trainer around them."""
     encoder, tokenizer = load_encoder(recipe.encoder, texts=[item.text for item in data.train])
-    model = build_model(encoder, data.schema, recipe)
     text_tokenizer = TextTokenizer(tokenizer)
+    if choose_device(recipe.device).type == "cpu" and encoder.config._attn_implementation == "sdpa":
+        encoder.set_attn_implementation("eager")  # a quarter faster in training, where dropout rules out fused kernels
+    model = build_model(encoder, data.schema, recipe, max_window=text_tokenizer.max_window)
     dataset = ExtractionDataset(data.train, text_tokenizer, data.schema)
     _note_alignment(dataset, console)
     trainer = ExtractionTrainer(
@@ -70,14 +79,22 @@ def make_trainer(
         dataset,
         data.dev,
         recipe,
-        encoder_lr=recipe.encoder_lr or (SCRATCH_LR if recipe.encoder in PRESETS else PRETRAINED_LR),
-        callbacks=[ProgressReport(console)],
+        encoder_lr=recipe.encoder_lr or default_encoder_lr(recipe.encoder, encoder.config.hidden_size),
+        callbacks=callbacks,
     )
     return trainer, tokenizer
 
 
-def build_model(encoder: PreTrainedModel, schema: Schema, recipe: Recipe) -> ExtractionModel:
-    """A fresh head on an encoder."""
+def default_encoder_lr(name: str, width: int) -> float:
+    """1e-3 from scratch; 3e-4 for a pretrained encoder of 384, less for wider ones: 7.5e-5 for 768 (docs/log.md)."""
+    return 1e-3 if name in PRESETS else 3e-4 * (384 / width) ** 2
+
+
+def build_model(
+    encoder: PreTrainedModel, schema: Schema, recipe: Recipe, *, max_window: int | None = None
+) -> ExtractionModel:
+    """A fresh head on an encoder, with windows no wider than the encoder takes."""
+    window = min(recipe.window, max_window or recipe.window)
     config = ExtractionConfig(
         encoder=encoder.config.to_dict(),
         schema=schema.to_json(),
@@ -86,10 +103,15 @@ def build_model(encoder: PreTrainedModel, schema: Schema, recipe: Recipe) -> Ext
         efficient=recipe.efficient,
         link_rotary=recipe.link_rotary,
         hidden_dropout=recipe.hidden_dropout,
-        window=recipe.window,
-        overlap=recipe.overlap,
+        window=window,
+        overlap=min(recipe.overlap, window // 2),
     )
-    return ExtractionModel(config, encoder).to(device_of(recipe))
+    model = ExtractionModel(config, encoder).to(choose_device(recipe.device))
+    if recipe.gradient_checkpointing:
+        # The first name is that of transformers 5.20 and later, which warns at the other one.
+        names = ("activation_checkpointing_enable", "gradient_checkpointing_enable")
+        next(getattr(encoder, name) for name in names if hasattr(encoder, name))()
+    return model
 
 
 def _note_alignment(dataset: ExtractionDataset, console: Console) -> None:
@@ -122,31 +144,43 @@ def _finish(recipe: Recipe, trainer: ExtractionTrainer, tokenizer: PreTrainedTok
 def _forget(recipe: Recipe) -> None:
     """Remove what only an unfinished training needs; the TensorBoard logs stay."""
     folder = recipe.output / "training"
-    for path in [*folder.glob("checkpoint-*"), folder / BEST]:
-        shutil.rmtree(path, ignore_errors=True)
     (folder / MEMORY).unlink(missing_ok=True)
+    discard_checkpoints(folder)
+    (folder / BEST).unlink(missing_ok=True)
 
 
-def _check_output(recipe: Recipe, *, overwrite: bool) -> None:
-    """Refuse a folder that holds a finished model, or a training of another recipe."""
+def _refuse_finished(recipe: Recipe, *, overwrite: bool) -> None:
     if (recipe.output / MANIFEST).exists() and not overwrite:
         raise OptionError(f"{recipe.output} already holds a finished model; choose another --output or --overwrite it")
+
+
+def _refuse_other_training(recipe: Recipe, data: TrainingData) -> None:
+    """An unfinished training goes on only with the recipe and the data it was begun with."""
     memory = recipe.output / "training" / MEMORY
-    if memory.exists():
-        before = json.loads(memory.read_text(encoding="utf-8"))
-        now = _comparable(recipe)
-        other = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
-        if other:
-            raise OptionError(
-                f"{recipe.output} holds an unfinished training with other values of {', '.join(other)}: give the same "
-                "ones to resume it, or choose another --output, or remove the folder"
-            )
+    if not memory.exists():
+        return
+    before, now = json.loads(memory.read_text(encoding="utf-8")), _description(recipe, data)
+    other = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+    if other:
+        raise OptionError(
+            f"{recipe.output} holds an unfinished training with other values of {', '.join(other)}: give the same "
+            "ones to resume it, or choose another --output, or remove the folder"
+        )
 
 
-def _comparable(recipe: Recipe) -> dict[str, Any]:
-    return {key: value for key, value in recipe.to_json().items() if key not in FREE_TO_CHANGE}
+def _description(recipe: Recipe, data: TrainingData) -> dict[str, Any]:
+    """What must not change while a training is interrupted."""
+    choices = {key: value for key, value in recipe.to_json().items() if key not in FREE_TO_CHANGE}
+    digest = hashlib.sha256()
+    for document in (*data.train, *data.dev):
+        digest.update(json.dumps(document.to_json(), default=str).encode())
+    return choices | {"content of the files": digest.hexdigest()}
 
 
-def _remember(recipe: Recipe) -> None:
-    with atomic_write(recipe.output / "training" / MEMORY) as file:
-        json.dump(_comparable(recipe), file, ensure_ascii=False, indent=2)
+def _remember(recipe: Recipe, data: TrainingData) -> None:
+    """Write down what this training is; where nothing is written yet, checkpoints are of one that is finished."""
+    memory = recipe.output / "training" / MEMORY
+    if not memory.exists():
+        discard_checkpoints(memory.parent)
+    with atomic_write(memory) as file:
+        json.dump(_description(recipe, data), file, ensure_ascii=False, indent=2)

@@ -28,7 +28,7 @@ def evaluate(
     precision: Annotated[
         float | None, typer.Option(help="Use the thresholds that reached this precision on dev.")
     ] = None,
-    bootstrap: Annotated[int, typer.Option(help="Resamples for the 95% intervals.")] = 1000,
+    bootstrap: Annotated[int, typer.Option(min=0, help="Resamples for the 95% intervals.")] = 1000,
     format: Annotated[
         str | None, typer.Option("--format", help="Format of the data, where detection is wrong.")
     ] = None,

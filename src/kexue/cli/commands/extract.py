@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from kexue.cli.console import err, quiet
 
+if TYPE_CHECKING:
+    from kexue.pipelines.extractor import Extractor
+
+STREAM_CHUNK = 256  # documents that are read from a pipe before their results are written
 
 def extract(
     model: Annotated[str, typer.Argument(help="Folder of a trained model, or its hub id.")],
@@ -27,7 +32,7 @@ def extract(
         typer.Option(help="Use the thresholds that reached this precision on dev: 0.8, 0.85, 0.9, 0.95 or 0.99."),
     ] = None,
     threshold: Annotated[float | None, typer.Option(help="Report everything from this confidence on.")] = None,
-    batch_tokens: Annotated[int, typer.Option(help="Tokens in a batch.")] = 2048,
+    batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens in a batch.")] = 2048,
     dtype: Annotated[str, typer.Option(help="float32, or bfloat16 where the hardware has it (faster).")] = "float32",
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")] = None,
 ) -> None:
@@ -35,29 +40,38 @@ def extract(
 
     Example: `echo "Aspirin caused a rash." | kexue extract runs/mine`
     """
-    from kexue.errors import OptionError
-    from kexue.pipelines.bulk import Progress as Done
-    from kexue.pipelines.bulk import extract_file, extract_stream, read_stream
+    from kexue.errors import DataError, OptionError
     from kexue.pipelines.extractor import Extractor
 
     quiet()
-    if dtype not in ("float32", "bfloat16"):
-        raise OptionError(f"--dtype is float32 or bfloat16, got {dtype!r}")
     if output is not None and input is None:
         raise OptionError("--output needs an INPUT file, so that an interrupted run can resume; or redirect stdout")
+    if input is not None and not input.is_file():
+        raise DataError("there is no such file", path=input)
     extractor = Extractor.from_pretrained(model, device=device, dtype=dtype)  # type: ignore[arg-type]
     if precision is not None:
         extractor = extractor.with_precision(precision)
     if threshold is not None:
         extractor = extractor.with_threshold(threshold)
     if input is None or output is None:
-        source = sys.stdin if input is None else input.open(encoding="utf-8-sig", newline="\n")
-        documents = read_stream(source, source="stdin" if input is None else str(input))
-        chunk = 1 if sys.stdin.isatty() and input is None else 256
-        extract_stream(extractor, documents, sys.stdout, chunk=chunk, batch_tokens=batch_tokens)
-        return
-    identity = {"model": str(Path(model).resolve()), "options": [precision, threshold, dtype]}
-    size = input.stat().st_size if input.is_file() else 0
+        _to_stdout(extractor, input, batch_tokens)
+    else:
+        _to_file(extractor, input, output, batch_tokens)
+
+
+def _to_stdout(extractor: Extractor, input: Path | None, batch_tokens: int) -> None:
+    from kexue.pipelines.bulk import extract_stream, read_stream
+
+    chunk = 1 if input is None and sys.stdin.isatty() else STREAM_CHUNK
+    with nullcontext(sys.stdin.buffer) if input is None else input.open("rb") as lines:
+        documents = read_stream(lines, source="stdin" if input is None else str(input))
+        extract_stream(extractor, documents, sys.stdout.buffer, chunk=chunk, batch_tokens=batch_tokens)
+
+
+def _to_file(extractor: Extractor, input: Path, output: Path, batch_tokens: int) -> None:
+    from kexue.pipelines.bulk import Progress as Done
+    from kexue.pipelines.bulk import extract_file
+
     with Progress(
         TextColumn("extracting"),
         BarColumn(),
@@ -68,12 +82,12 @@ def extract(
         console=err,
         disable=not err.is_terminal,
     ) as bar:
-        task = bar.add_task("extracting", total=size, documents=0)
+        task = bar.add_task("extracting", total=input.stat().st_size, documents=0)
 
         def report(done: Done) -> None:
             bar.update(task, completed=done.position, documents=done.documents)
             if not err.is_terminal:
                 err.print(f"{done.documents} documents", highlight=False)
 
-        count = extract_file(extractor, input, output, identity=identity, report=report, batch_tokens=batch_tokens)
-    err.print(f"{count} documents -> {output}", highlight=False)
+        count = extract_file(extractor, input, output, report=report, batch_tokens=batch_tokens)
+    err.print(f"{count} documents -> {output}", highlight=False, markup=False)

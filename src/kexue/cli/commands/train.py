@@ -1,4 +1,10 @@
-"""`kexue train`: annotated text to a model."""
+"""`kexue train`: annotated text to a model.
+
+On several GPUs, or with several processes on a CPU, the same command runs under torchrun; a step still takes
+`batch_size` documents, which the processes share:
+
+    torchrun --nproc_per_node 2 -m kexue.cli train train.jsonl --dev dev.jsonl --output runs/mine
+"""
 
 from __future__ import annotations
 
@@ -35,7 +41,7 @@ def train(
     encoder_lr: Annotated[float | None, typer.Option(help="Learning rate of the encoder.")] = None,
     head_lr: Annotated[float | None, typer.Option(help="Learning rate of the head.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights, dropout and order.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; the best there is where left out.")] = None,
     format: Annotated[
         str | None, typer.Option("--format", help="Format of the data, where detection is wrong.")
     ] = None,
@@ -51,6 +57,7 @@ def train(
 
     Example: `kexue train train.jsonl --dev dev.jsonl --output runs/mine`
     """
+    from kexue.training.processes import is_first_process
     from kexue.training.recipe import make_recipe, parse_assignments, read_recipe
     from kexue.training.run import train as run
 
@@ -73,4 +80,5 @@ def train(
     else:
         recipe = make_recipe({"train": data} | overrides, source="options")
     folder = run(recipe, console=err, overwrite=overwrite)
-    out.print(f"{folder}", highlight=False)
+    if is_first_process():
+        out.print(str(folder), highlight=False, markup=False)

@@ -55,11 +55,10 @@ class GPLinker(nn.Module):
 
     def loss(self, hidden: Tensor, mask: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         """The multi-label loss summed over all labels, float[batch]."""
-        return (
-            self.spans(hidden).loss(targets["span_positives"], mask).sum(1)
-            + self.starts(hidden).loss(targets["start_positives"], mask).sum(1)
-            + self.ends(hidden).loss(targets["end_positives"], mask).sum(1)
-        )
+        spans: Tensor = self.spans(hidden).loss(targets["span_positives"], mask)
+        starts: Tensor = self.starts(hidden).loss(targets["start_positives"], mask)
+        ends: Tensor = self.ends(hidden).loss(targets["end_positives"], mask)
+        return spans.sum(1) + starts.sum(1) + ends.sum(1)
 
     def decode(
         self, hidden: Tensor, mask: Tensor, *, floor: float = 0.0, bounds: Bounds | None = None

@@ -1,0 +1,1 @@
+"""How things are measured: time in interleaved rounds, memory by the allocator, the machine's own speed."""

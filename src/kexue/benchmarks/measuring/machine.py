@@ -1,0 +1,74 @@
+"""What the machine is, and how fast it multiplies, copies and exponentiates: the base of every floor."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from kexue.benchmarks.measuring.timing import interleaved
+
+SIDE = 1024
+"""Of the square matrices whose product is timed."""
+NUMBERS = 2**24
+"""Copied from 64 MB to another 64 MB, which no cache of a core holds."""
+PACKAGES = ("torch", "transformers", "bert4torch")
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What the chosen number of threads reaches on this machine, in float32."""
+
+    flops: float
+    """Additions and multiplications in a second, in a matrix product."""
+    bandwidth: float
+    """Bytes read and written in a second, in a copy."""
+
+    def floor(self, flops: float, num_bytes: float) -> float:
+        """Seconds that this many operations and this much traffic take at least, one after the other."""
+        return flops / self.flops + num_bytes / self.bandwidth
+
+
+def measure_rates(rounds: int = 7) -> Rates:
+    """The fastest of a few rounds: a rate is a bound, so other load on the machine must not lower it."""
+    a, b = torch.randn(SIDE, SIDE), torch.randn(SIDE, SIDE)
+    source, target = torch.randn(NUMBERS), torch.empty(NUMBERS)
+    work: dict[str, Callable[[], object]] = {"product": lambda: a @ b, "copy": lambda: target.copy_(source)}
+    times = interleaved(work, rounds)
+    return Rates(
+        flops=2 * SIDE**3 / min(times["product"].wall),
+        bandwidth=2 * 4 * NUMBERS / min(times["copy"].wall),
+    )
+
+
+def describe() -> str:
+    """One line: processor, cores, versions, threads."""
+    versions = ", ".join(f"{name} {found}" for name in PACKAGES if (found := _version(name)))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{processor()}, {cores} cores; Python {platform.python_version()}, {versions}; threads {torch.get_num_threads()}"
+
+
+def processor() -> str:
+    """The name of the processor, with family and model where the name alone says little."""
+    table = Path("/proc/cpuinfo")
+    if not table.exists():
+        return platform.processor() or platform.machine()
+    fields = dict(
+        (part.strip() for part in line.split(":", 1))
+        for line in table.read_text("utf-8").split("\n\n")[0].splitlines()
+        if ":" in line
+    )
+    name = fields.get("model name", platform.machine())
+    return f"{name} (family {fields['cpu family']}, model {fields['model']})" if "cpu family" in fields else name
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

@@ -1,0 +1,29 @@
+"""Several processes, one training (`torchrun`): which of them speaks, and how the others hear what it decided."""
+
+from __future__ import annotations
+
+import os
+from typing import TypeVar
+
+import torch.distributed as dist
+
+T = TypeVar("T")
+
+
+def is_first_process() -> bool:
+    """Whether this process reads the user's folder for all, prints and writes; known before training begins."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def num_processes() -> int:
+    """How many processes `torchrun` started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def from_first_process(value: T) -> T:
+    """The first process's value, in every process."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]

@@ -1,0 +1,91 @@
+"""A training that ends with SIGKILL at a chosen moment, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NoReturn
+
+from rich.console import Console
+
+import kexue.training.checkpoints as checkpoints_module
+import kexue.training.run as run_module
+import kexue.training.trainer as trainer_module
+from kexue.extraction import checkpoint as model_module
+from kexue.training.recipe import make_recipe
+
+PROCESSES = get_context("forkserver")
+PROCESSES.set_forkserver_preload(["tests.training.killed"])
+
+Moment = tuple[str, int]  # what it is about to do, for which time
+PLACES: dict[str, tuple[Any, str]] = {
+    "take in a step": (trainer_module._Bookkeeping, "on_step_end"),
+    "judge dev": (trainer_module.ExtractionTrainer, "judge_dev"),
+    "keep the best": (trainer_module.ExtractionTrainer, "_keep_best"),
+    "log": (trainer_module.ExtractionTrainer, "log"),
+    "save": (trainer_module.ExtractionTrainer, "_save_checkpoint"),
+    "save the random state": (trainer_module.ExtractionTrainer, "_save_rng_state"),
+    "save the average": (trainer_module.ExponentialMovingAverage, "save"),
+    "declare a checkpoint complete": (trainer_module, "complete_checkpoint"),
+    "discard a checkpoint": (checkpoints_module, "_discard_all_but"),
+    "load the best": (trainer_module.ExtractionTrainer, "load_best"),
+    "decide": (run_module, "decide"),
+    "write the model": (model_module, "atomic_folder"),
+    "write the manifest": (model_module, "atomic_write"),
+    "forget": (run_module, "_forget"),
+}
+
+
+def run(values: dict[str, Any], moment: Moment | None = None) -> int:
+    """Train in another process, killed at a moment if one is given; returns its exit code."""
+    process = PROCESSES.Process(target=_train, args=(values, moment))
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def start(values: dict[str, Any]) -> Any:
+    """Train in another process, to be killed from outside."""
+    process = PROCESSES.Process(target=_train, args=(values, None))
+    process.start()
+    return process
+
+
+def _train(values: dict[str, Any], moment: Moment | None) -> None:
+    if moment is not None:
+        _kill_at(*moment)
+    _write_log()
+    run_module.train(make_recipe(values), console=Console(quiet=True))
+
+
+def _kill_at(what: str, time: int) -> None:
+    owner, name = PLACES[what]
+    original: Callable[..., Any] = getattr(owner, name)
+    calls = 0
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return _die() if calls == time else original(*args, **kwargs)
+
+    setattr(owner, name, counted)
+
+
+def _die() -> NoReturn:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("unreachable")
+
+
+def _write_log() -> None:
+    """Keep what was logged beside the model, for it is not part of it."""
+    finish = run_module._finish
+
+    def logged(recipe: Any, trainer: Any, *rest: Any) -> None:
+        Path(f"{recipe.output}.log.json").write_text(json.dumps(trainer.state.log_history))
+        finish(recipe, trainer, *rest)
+
+    run_module._finish = logged

@@ -1,0 +1,116 @@
+"""A training killed at any moment and begun again ends as an unbroken one, bit for bit."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.training import killed
+from tests.training.tiny import read_json
+
+CHANGES: dict[str, Any] = {
+    "epochs": 2.5,
+    "batch_size": 2,
+    "gradient_accumulation": 2,
+    "ema": 0.9,
+    "save_steps": 4,  # 6 steps an epoch: within, and at the end of one
+}
+FINISHED = ("model.safetensors", "config.json", "tokenizer.json")
+
+
+@pytest.fixture(scope="module")
+def values(encoder: Path, data: dict[str, Path]) -> dict[str, Any]:
+    return {"encoder": str(encoder), "head_dim": 16, "precision": "float32", "device": "cpu"} | data | CHANGES
+
+
+@pytest.fixture(scope="module")
+def unbroken(values: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("unbroken") / "model"
+    assert killed.run(values | {"output": output}) == 0
+    return output
+
+
+def logged(output: Path) -> list[dict[str, float]]:
+    """Losses, rates and dev scores of all steps, without the summary of the running time."""
+    return [entry for entry in read_json(Path(f"{output}.log.json")) if "train_runtime" not in entry]
+
+
+def assert_same(output: Path, unbroken: Path) -> None:
+    assert logged(output) == logged(unbroken)
+    for name in FINISHED:
+        assert (output / name).read_bytes() == (unbroken / name).read_bytes(), name
+    ours, theirs = read_json(output / "kexue.json"), read_json(unbroken / "kexue.json")
+    assert ours["decision"] == theirs["decision"]
+    assert ours["metrics"]["dev"] == theirs["metrics"]["dev"]
+    left = {path.name for path in (output / "training").iterdir()}
+    assert left <= {"runs"}
+
+
+def test_an_unbroken_training_logs_every_step_and_measures_every_epoch(unbroken: Path):
+    entries = logged(unbroken)
+    assert [entry["step"] for entry in entries if "loss" in entry] == list(range(1, 16))
+    assert [entry["step"] for entry in entries if "eval_relations_f1" in entry] == [6, 12, 15]
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        ("take in a step", 1),
+        ("take in a step", 6),
+        ("take in a step", 11),
+        ("log", 7),
+        ("judge dev", 2),
+        ("keep the best", 1),
+        ("save", 2),
+        ("save the random state", 2),
+        ("save the average", 1),
+        ("declare a checkpoint complete", 3),
+        ("discard a checkpoint", 4),
+        ("judge dev", 4),
+        ("load the best", 1),
+        ("decide", 1),
+        ("write the model", 1),
+        ("write the manifest", 1),
+    ],
+    ids=lambda moment: f"{moment[0]} {moment[1]}",
+)
+def test_a_training_killed_about_to(
+    moment: killed.Moment, values: dict[str, Any], unbroken: Path, tmp_path: Path
+):
+    values = values | {"output": tmp_path / "model"}
+    assert killed.run(values, moment) == -signal.SIGKILL
+    assert killed.run(values) == 0
+    assert_same(tmp_path / "model", unbroken)
+
+
+def test_a_training_killed_again_and_again_ends_like_an_unbroken_one(
+    values: dict[str, Any], unbroken: Path, tmp_path: Path
+):
+    values = values | {"output": tmp_path / "model"}
+    for moment in (("take in a step", 5), ("save the random state", 1), ("judge dev", 1), ("take in a step", 3)):
+        assert killed.run(values, moment) == -signal.SIGKILL
+    assert killed.run(values) == 0
+    assert_same(tmp_path / "model", unbroken)
+
+
+@pytest.mark.slow
+def test_a_training_killed_from_outside_at_random_times_ends_like_an_unbroken_one(
+    values: dict[str, Any], unbroken: Path, tmp_path: Path
+):
+    values = values | {"output": tmp_path / "model"}
+    for _ in range(30):
+        process = killed.start(values)
+        process.join(random.uniform(0.1, 2.0))
+        if process.exitcode is not None:
+            assert process.exitcode == 0
+            break
+        process.kill()
+        process.join()
+    else:
+        assert killed.run(values) == 0
+    assert_same(tmp_path / "model", unbroken)
