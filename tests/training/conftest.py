@@ -15,5 +15,11 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def plain_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Without dropout, so that one gradient can be compared with another."""
+    return save_encoder(tmp_path_factory.mktemp("encoder"), dropout=0.0)
+
+
+@pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return save_data(tmp_path_factory.mktemp("data"))

@@ -19,7 +19,7 @@ from kexue.extraction import checkpoint as model_module
 from kexue.training.recipe import make_recipe
 
 PROCESSES = get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.training.killed"])
+PROCESSES.set_forkserver_preload(["tests.training.killed", "torch.utils.tensorboard"])
 
 Moment = tuple[str, int]  # what it is about to do, for which time
 PLACES: dict[str, tuple[Any, str]] = {

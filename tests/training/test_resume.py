@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kexue.extraction.checkpoint import MANIFEST
 from tests.training import killed
 from tests.training.tiny import read_json
 
@@ -47,8 +47,6 @@ def assert_same(output: Path, unbroken: Path) -> None:
     ours, theirs = read_json(output / "kexue.json"), read_json(unbroken / "kexue.json")
     assert ours["decision"] == theirs["decision"]
     assert ours["metrics"]["dev"] == theirs["metrics"]["dev"]
-    left = {path.name for path in (output / "training").iterdir()}
-    assert left <= {"runs"}
 
 
 def test_an_unbroken_training_logs_every_step_and_measures_every_epoch(unbroken: Path):
@@ -60,32 +58,26 @@ def test_an_unbroken_training_logs_every_step_and_measures_every_epoch(unbroken:
 @pytest.mark.parametrize(
     "moment",
     [
-        ("take in a step", 1),
         ("take in a step", 6),
         ("take in a step", 11),
-        ("log", 7),
-        ("judge dev", 2),
         ("keep the best", 1),
-        ("save", 2),
         ("save the random state", 2),
         ("save the average", 1),
         ("declare a checkpoint complete", 3),
         ("discard a checkpoint", 4),
         ("judge dev", 4),
-        ("load the best", 1),
         ("decide", 1),
         ("write the model", 1),
         ("write the manifest", 1),
     ],
     ids=lambda moment: f"{moment[0]} {moment[1]}",
 )
-def test_a_training_killed_about_to(
-    moment: killed.Moment, values: dict[str, Any], unbroken: Path, tmp_path: Path
-):
+def test_a_training_killed_about_to(moment: killed.Moment, values: dict[str, Any], unbroken: Path, tmp_path: Path):
     values = values | {"output": tmp_path / "model"}
     assert killed.run(values, moment) == -signal.SIGKILL
     assert killed.run(values) == 0
     assert_same(tmp_path / "model", unbroken)
+    assert {path.name for path in (tmp_path / "model" / "training").iterdir()} <= {"runs"}
 
 
 def test_a_training_killed_again_and_again_ends_like_an_unbroken_one(
@@ -103,14 +95,10 @@ def test_a_training_killed_from_outside_at_random_times_ends_like_an_unbroken_on
     values: dict[str, Any], unbroken: Path, tmp_path: Path
 ):
     values = values | {"output": tmp_path / "model"}
-    for _ in range(30):
+    while not (tmp_path / "model" / MANIFEST).exists():
         process = killed.start(values)
         process.join(random.uniform(0.1, 2.0))
-        if process.exitcode is not None:
-            assert process.exitcode == 0
-            break
         process.kill()
         process.join()
-    else:
-        assert killed.run(values) == 0
+        assert process.exitcode in (0, -signal.SIGKILL)
     assert_same(tmp_path / "model", unbroken)

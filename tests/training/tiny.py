@@ -6,11 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
+
+import torch
+from rich.console import Console
 
 from kexue.data import demo_path
 from kexue.encoders.gau import GAUConfig, GAUModel
@@ -18,6 +20,7 @@ from kexue.encoders.vocabulary import train_tokenizer
 from kexue.extraction.document import Document
 from kexue.extraction.formats import read_documents, write_documents
 from kexue.training.recipe import Recipe, make_recipe
+from kexue.training.run import train
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,7 +32,7 @@ def sentences(count: int, split: str = "train") -> list[Document]:
     return list(islice((item for item in documents if item.relations and len(item.text) < 120), count))
 
 
-def save_encoder(folder: Path) -> Path:
+def save_encoder(folder: Path, *, dropout: float = 0.1) -> Path:
     """A GAU encoder of 2 layers x 32 and a vocabulary learnt from the sentences."""
     tokenizer = train_tokenizer([item.text for item in sentences(200)], vocab_size=600)
     config = GAUConfig(
@@ -37,8 +40,11 @@ def save_encoder(folder: Path) -> Path:
         hidden_size=32,
         num_hidden_layers=2,
         key_dim=16,
+        hidden_dropout=dropout,
+        attention_dropout=dropout,
         pad_token_id=tokenizer.pad_token_id,
     )
+    torch.manual_seed(0)
     GAUModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -69,26 +75,17 @@ def tiny_recipe(encoder: Path, data: dict[str, Path], output: Path, **changes: A
     return make_recipe(values | data | changes)
 
 
-def run_python(code: str, *arguments: str, processes: int = 1, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a program in a process of its own, or under torchrun in several."""
-    launcher = (
-        [sys.executable]
-        if processes == 1
-        else [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    )
+def run_module(*arguments: str, processes: int = 1) -> subprocess.CompletedProcess[str]:
+    """Run a module in a process of its own, or under torchrun in several."""
+    launcher = [] if processes == 1 else f"torch.distributed.run --standalone --nproc_per_node {processes} -m".split()
     return subprocess.run(
-        [*launcher, code, *arguments],
+        [sys.executable, "-m", *launcher, *arguments],
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | environment,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
         check=False,
     )
-
-
-def losses(state: dict[str, Any]) -> list[dict[str, float]]:
-    """What a training logged about its steps and dev (without the summary of its running time)."""
-    return [entry for entry in state["log_history"] if "train_runtime" not in entry]
 
 
 def read_json(path: Path) -> Any:
@@ -96,9 +93,20 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text("utf-8"))
 
 
-def surfaces(documents: Sequence[Document]) -> list[list[tuple[str, str, str]]]:
-    """The relations of documents as strings."""
-    return [
-        [(fact.subject.surface(item.text), fact.predicate, fact.object.surface(item.text)) for fact in item.relations]
-        for item in documents
-    ]
+def fit(folder: Path, count: int = 10) -> Path:
+    """A model that knows the first sentences by heart, through windows much shorter than they are."""
+    encoder = save_encoder(folder / "encoder", dropout=0.0)
+    write_documents(sentences(count), folder / "gold.jsonl")
+    recipe = tiny_recipe(
+        encoder,
+        {"train": folder / "gold.jsonl", "dev": folder / "gold.jsonl"},
+        folder / "model",
+        epochs=60,
+        hidden_dropout=0.0,
+        head_lr=1e-2,
+        encoder_lr=5e-3,
+        window=12,
+        overlap=4,
+        patience=60,
+    )
+    return train(recipe, console=Console(quiet=True))

@@ -1,53 +1,50 @@
-"""Batches of real text: sentences of the demo data, their states from a pretrained encoder, long documents of them."""
+"""Real text: sentences of the demo data, a model trained on them, long documents made of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from argparse import ArgumentParser, Namespace
 from itertools import cycle, islice
+from pathlib import Path
 
-import torch
-from transformers import PreTrainedModel
+from rich.console import Console
 
-from kexue.benchmarks.synthetic import Batch
 from kexue.data import demo_path
 from kexue.encoders.tokenization import TextTokenizer, Tokens
-from kexue.encoders.windows import collate, merge_windows
 from kexue.extraction.document import Document
 from kexue.extraction.formats import read_documents
-from kexue.extraction.links import LinkEncoder
-from kexue.extraction.schema import RelationType, Schema
+from kexue.training.recipe import make_recipe
+from kexue.training.run import train
 
 
-def demo_sentences(number: int, split: str = "train") -> list[Document]:
+def demo_sentences(number: int, split: str = "test") -> list[Document]:
     """So many annotated sentences of PHEE, from the beginning again where there are no more."""
     return list(islice(cycle(read_documents(demo_path("phee", split)).documents), number))
 
 
-def schema_of(documents: Sequence[Document], num_predicates: int) -> Schema:
-    """The labels of documents, filled up with predicates that never occur."""
-    schema = Schema.from_documents(documents)
-    missing = num_predicates - len(schema.predicates)
-    return replace(
-        schema, relation_types=schema.relation_types + tuple(RelationType(f"relation {n}") for n in range(missing))
-    )
-
-
-@torch.inference_mode()
-def encode(
-    encoder: PreTrainedModel, tokenizer: TextTokenizer, documents: Sequence[Document], schema: Schema
-) -> Batch:
-    """One batch of documents with the states that the encoder gives them as it is."""
-    tokens = tokenizer([document.text for document in documents])
-    windows = collate(tokens, tokenizer, window=254, overlap=64)
-    states = encoder.eval()(input_ids=windows.input_ids, attention_mask=windows.attention_mask).last_hidden_state
-    link = LinkEncoder(schema)
-    links = [link(document, own) for document, own in zip(documents, tokens, strict=True)]
-    return Batch(merge_windows(states, windows), windows.mask, links)
-
-
 def long_document(tokenizer: TextTokenizer, num_tokens: int) -> Tokens:
     """Sentences of the test part, one after the other, cut after so many tokens."""
-    sentences = tokenizer([document.text for document in demo_sentences(num_tokens // 4 + 1, "test")])
+    sentences = tokenizer([document.text for document in demo_sentences(num_tokens // 4 + 1)])
     ids = [number for tokens in sentences for number in tokens.ids][:num_tokens]
     return Tokens(ids, list(range(num_tokens)), list(range(1, num_tokens + 1)))
+
+
+def add_model_options(parser: ArgumentParser) -> None:
+    """Which model is measured."""
+    parser.add_argument("--model", type=Path, help="a trained model (default: train one on the demo data first)")
+    parser.add_argument("--encoder", default="minilm", help="of a model that is trained first (default minilm)")
+    parser.add_argument("--epochs", type=float, default=3.0, help="of a model that is trained first (default 3)")
+    parser.set_defaults(data=demo_path("phee", "train"))
+
+
+def shrink_model(options: Namespace) -> None:
+    """The smallest model there is, hardly trained, for `--quick`."""
+    options.encoder, options.epochs, options.data = "gau-tiny", 0.02, demo_path("phee", "dev")
+
+
+def trained_model(folder: Path, options: Namespace) -> Path:
+    """The model that was given, or one trained into the folder."""
+    if options.model is not None:
+        return Path(options.model)
+    values = {"train": options.data, "output": folder, "encoder": options.encoder, "epochs": options.epochs}
+    recipe = make_recipe(values | {"seed": options.seed, "device": "cpu"}, source="benchmark")
+    return train(recipe, console=Console(quiet=True))

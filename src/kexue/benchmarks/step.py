@@ -75,7 +75,7 @@ def measure(trainer: ExtractionTrainer, num_batches: int, *, rounds: int) -> dic
     trainer.args.max_steps = num_batches + 1
     trainer.train()
     batches = list(islice(trainer.get_train_dataloader(), num_batches + 1))[1:]
-    context = trainer.compute_loss_context_manager
+    context = trainer.accelerator.autocast
     optimizer = trainer.create_optimizer()
     states = [_states(model, batch, context) for batch in batches]
     cases: dict[str, Run] = {

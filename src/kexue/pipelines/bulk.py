@@ -37,8 +37,8 @@ class Progress:
 def read_stream(lines: Iterable[bytes], *, source: str) -> Iterator[Document]:
     """Documents from UTF-8 lines: JSON objects with a "text", or plain text, one document a line.
 
-    Which of the two is decided by the suffix of `source`, else by the first line. Blank lines are passed over. A
-    document without an id gets its line number. Raises `DataError` with the line for what is neither.
+    Which of the two is decided by the suffix of `source`, else by the first line. Blank lines are passed over; a
+    document without an id has its line number as `meta["line"]`. Raises `DataError` with the line for what is neither.
     """
     json_lines = _by_suffix(source)
     for number, raw in enumerate(lines, start=1):
@@ -48,7 +48,8 @@ def read_stream(lines: Iterable[bytes], *, source: str) -> Iterator[Document]:
         if json_lines is None:
             json_lines = line.lstrip().startswith("{")
         document = _from_json(line, source, number) if json_lines else Document(line)
-        document.id = document.id if document.id is not None else str(number)
+        if document.id is None:
+            document.meta.setdefault("line", number)
         yield document
 
 

@@ -102,6 +102,8 @@ def read_recipe(path: str | Path, overrides: dict[str, Any] | None = None) -> Re
     for key in ("train", "dev", "output"):
         if isinstance(values.get(key), str):
             values[key] = path.parent / values[key]
+    if isinstance(values.get("encoder"), str) and (path.parent / values["encoder"]).is_dir():
+        values["encoder"] = str(path.parent / values["encoder"])
     return make_recipe(values | (overrides or {}), source=str(path))
 
 

@@ -7,6 +7,7 @@ import os
 from datetime import date
 
 import torch
+from transformers.utils import logging
 
 from kexue.benchmarks.measuring.machine import Rates, describe, measure_rates
 from kexue.benchmarks.measuring.report import Report
@@ -32,6 +33,8 @@ def begin(name: str, options: argparse.Namespace) -> tuple[Report, Rates]:
     os.environ["RAYON_NUM_THREADS"] = str(options.threads)  # the tokenizers' threads
     os.environ["TOKENIZERS_PARALLELISM"] = "true" if options.threads > 1 else "false"
     torch.manual_seed(options.seed)
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     report = Report()
     rates = measure_rates(2 if options.quick else 7)
     report.line(f"kexue.benchmarks.{name}, {date.today()}, seed {options.seed}, {options.rounds} rounds")

@@ -12,7 +12,7 @@ from kexue.cli.console import out, quiet
 
 def demo(
     output: Annotated[Path, typer.Option(help="Folder for the model, the report and the page.")] = Path("demo"),
-    epochs: Annotated[float, typer.Option(help="Passes over the training sentences.")] = 8,
+    epochs: Annotated[float, typer.Option(help="Passes over the training sentences.")] = 5,
     seed: Annotated[int, typer.Option(help="Seed of the training.")] = 42,
 ) -> None:
     """Train a drug-safety extractor on real sentences, measure it on others, and get facts out of new ones.
