@@ -81,6 +81,15 @@ def test_windows_are_surrounded_by_special_tokens_and_padded(word_piece):
     assert batch.mask.tolist() == [[True] * 4, [True, False, False, False]]
 
 
+def test_a_token_that_stands_for_white_space_alone_can_neither_begin_nor_end_a_span(byte_level):
+    tokenizer = TextTokenizer(byte_level)
+    tokens = tokenizer(["a \n \n b", "a"])
+    empty = [start == end for start, end in zip(tokens[0].starts, tokens[0].ends, strict=True)]
+    assert any(empty)
+    batch = collate(tokens, tokenizer, window=8, overlap=2)
+    assert batch.mask.tolist() == [[not e for e in empty], [True] + [False] * (len(empty) - 1)]
+
+
 def test_empty_documents_alone_still_make_a_batch_that_an_encoder_can_take(any_tokenizer):
     batch = collate([document(), document()], TextTokenizer(any_tokenizer), window=4, overlap=1)
     assert batch.input_ids.shape[0] == 2

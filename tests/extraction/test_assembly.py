@@ -12,7 +12,7 @@ from kexue.extraction.assembly import assemble, constrain
 from kexue.extraction.decision import Decision
 from kexue.extraction.decoding import Candidates
 from kexue.extraction.document import Document, Relation, Span
-from kexue.extraction.links import SpanLabels
+from kexue.extraction.links import SpanLabels, close_relations
 from kexue.extraction.schema import RelationType, Schema
 
 TEXT = "Curie of Warsaw"
@@ -22,9 +22,9 @@ TYPED = Schema(("person", "place"), (RelationType("born in", ("person",), ("plac
 
 def candidates(spans: list, span_scores: list, triples: list, triple_scores: list, cut: str = "") -> Candidates:
     return Candidates(
-        torch.tensor(spans).reshape(-1, 3),
+        torch.tensor(spans, dtype=torch.long).reshape(-1, 3),
         torch.tensor(span_scores, dtype=torch.float32),
-        torch.tensor(triples).reshape(-1, 3),
+        torch.tensor(triples, dtype=torch.long).reshape(-1, 3),
         torch.tensor(triple_scores, dtype=torch.float32).reshape(-1, 4),
         cut,
     )
@@ -69,7 +69,7 @@ def test_a_cut_is_said_in_the_document():
     assert assemble(TEXT, TOKENS, candidates([], [], [], []), SpanLabels(TYPED), Decision()).meta == {}
 
 
-A, B, C = Span(0, 1), Span(2, 3), Span(4, 5)
+A, B, C, D = Span(0, 1), Span(2, 3), Span(4, 5), Span(6, 7)
 FAMILY = Schema(
     (),
     (
@@ -118,6 +118,66 @@ def test_constraining_gives_a_closed_functional_set_and_is_idempotent(facts):
     assert len(capitals) == len(set(capitals))
     assert {(f.subject, f.predicate, f.object) for f in facts if f.predicate == "knows"} <= keys.keys()
     assert triples(constrain(found, FAMILY)) == keys
+
+
+MONOGAMY = Schema(
+    (),
+    (
+        RelationType("spouse", symmetric=True, functional=True),
+        RelationType("capital", functional=True, inverse="capital of"),
+        RelationType("capital of", functional=True),
+    ),
+)
+
+
+def test_a_relation_loses_only_to_one_that_is_itself_kept():
+    chain = [Relation(A, "spouse", B, 0.7), Relation(B, "spouse", C, 0.8), Relation(C, "spouse", D, 0.9)]
+    found = constrain(chain, MONOGAMY)
+    assert triples(found) == {
+        (A, "spouse", B): 0.7,
+        (B, "spouse", A): 0.7,
+        (C, "spouse", D): 0.9,
+        (D, "spouse", C): 0.9,
+    }
+
+
+@given(
+    st.lists(
+        st.builds(
+            Relation,
+            st.sampled_from([A, B, C, D]),
+            st.sampled_from(MONOGAMY.predicates),
+            st.sampled_from([A, B, C, D]),
+            st.floats(0, 1),
+        ),
+        max_size=10,
+    )
+)
+def test_what_is_left_out_contradicts_a_kept_relation_that_is_at_least_as_sure(facts):
+    found = triples(constrain(facts, MONOGAMY))
+    assert len({(subject, predicate) for subject, predicate, _ in found}) == len(found)
+    for (subject, predicate, object_), score in triples(close_relations(facts, MONOGAMY)).items():
+        implied = MONOGAMY.implied(Relation(subject, predicate, object_))
+        assert ((subject, predicate, object_) in found) == (
+            (implied.subject, implied.predicate, implied.object) in found
+        )
+        if (subject, predicate, object_) not in found:
+            rivals = {(subject, predicate), (implied.subject, implied.predicate)}
+            assert max(sure for (s, p, _), sure in found.items() if (s, p) in rivals) >= score
+
+
+def test_the_inverse_of_a_relation_joins_the_types_that_the_relation_joins():
+    schema = Schema(
+        ("person", "place"),
+        (
+            RelationType("born in", ("person",), ("place",), inverse="birthplace of"),
+            RelationType("birthplace of", ("place",), ("person",)),
+        ),
+    )
+    narrow = schema.with_constraints({"birthplace of": {"subject_types": ["person"]}})
+    for labels in (SpanLabels(schema), SpanLabels(narrow)):
+        assert labels.subjects[1].tolist() == labels.objects[0].tolist()
+        assert labels.objects[1].tolist() == labels.subjects[0].tolist()
 
 
 def test_an_empty_text_gives_an_empty_document():

@@ -102,6 +102,29 @@ def test_a_precision_that_is_out_of_reach_takes_the_strictest_threshold():
     assert thresholds_for_precision(confidence, data, 0.9)[0] == GRID[-1]
 
 
+@pytest.mark.parametrize("gold", [[0, 0], [3, 2]])
+def test_where_no_candidate_is_right_thresholds_stay_in_the_middle(gold):
+    """As on a dev set without relations, or with a model that has learnt nothing."""
+    confidence = [0.1, 0.4, 0.9]
+    data = judged(confidence, [False] * 3, [0, 0, 1], gold)
+    assert best_thresholds(np.array(confidence), data).tolist() == [0.5, 0.5]
+    decision = decide(data, data, ("p", "q"), floor=-3.0)
+    assert (decision.entity_threshold, decision.threshold("p"), decision.threshold("r")) == (0.5, 0.5, 0.5)
+
+
+def test_without_candidates_or_predicates_the_defaults_decide():
+    nothing = Judged(np.zeros((0, 4)), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=bool), np.array([3, 2]))
+    assert decide(nothing, nothing, ("p", "q"), floor=-3.0) == Decision(floor=-3.0, thresholds={"p": 0.5, "q": 0.5})
+    no_labels = Judged(np.zeros((0, 4)), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=bool), np.zeros(0, np.int64))
+    assert decide(no_labels, no_labels, (), floor=-3.0) == Decision(floor=-3.0)
+
+
+def test_a_label_without_gold_or_candidates_takes_the_threshold_of_the_pool():
+    confidence, correct = [0.9] * 50 + [0.6] * 50, [True] * 50 + [False] * 50
+    chosen = best_thresholds(np.array(confidence), judged(confidence, correct, [0] * 100, [50, 0]))
+    assert chosen[0] == chosen[1]
+
+
 def test_a_decision_survives_its_json():
     scores, correct = simulated(500, (1.0, 0.2, 0.1), seed=6)
     relations = Judged(scores, np.zeros(500, dtype=np.int64), correct, np.array([400]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -13,13 +12,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from kexue.encoders.tokenization import Tokens
+from kexue.extraction import decoding
 from kexue.extraction.decoding import Bounds, Candidates, decode
 from kexue.extraction.document import Document, Relation, Span
 from kexue.extraction.heads.gplinker import GPLinker
 from kexue.extraction.links import LinkEncoder, Links, SpanLabels, close_relations
 from kexue.extraction.schema import RelationType, Schema
 from kexue.layers.global_pointer import EfficientGlobalPointer, GlobalPointer
-from kexue.layers.token_pair_scores import TokenPairScores
+from kexue.layers.token_pair_scores import FactorizedScores, TokenPairScores
 from tests.reference.decoding import all_spans, all_triples
 
 
@@ -34,8 +34,8 @@ class DenseScores(TokenPairScores):
     def num_labels(self) -> int:
         return self.scores.shape[1]
 
-    def block(self, rows: slice, columns: slice) -> Iterator[Tensor]:
-        yield from self.scores[:, :, rows, columns].unbind(1)
+    def block(self, rows: slice, columns: slice) -> Tensor:
+        return self.scores[:, :, rows, columns]
 
     def at(self, batch: int, starts: Tensor, ends: Tensor) -> Tensor:
         return self.scores[batch][:, starts][:, :, ends]
@@ -62,6 +62,9 @@ def as_sets(found: Candidates) -> tuple[set, set]:
     return set(spans), triples
 
 
+UNBOUNDED = Bounds(spans=10**6, relations=10**6)
+
+
 @settings(deadline=None, max_examples=60)
 @given(
     lengths=st.lists(st.integers(0, 7), min_size=1, max_size=3),
@@ -81,7 +84,8 @@ def test_decoding_equals_exhaustive_search_when_nothing_was_cut(lengths, num_typ
     spans, starts, ends = scores(len(labels.names)), scores(num_predicates), scores(num_predicates)
     mask = torch.arange(size) < torch.tensor(lengths)[:, None]
     floor = 0.25
-    found = decode(DenseScores(spans, True), DenseScores(starts), DenseScores(ends), mask, labels, floor=floor)
+    three = DenseScores(spans, True), DenseScores(starts), DenseScores(ends)
+    found = decode(*three, mask, labels, floor=floor, bounds=UNBOUNDED)
     for text, length in enumerate(lengths):
         assert not found[text].cut
         places, triples = as_sets(found[text])
@@ -132,7 +136,7 @@ def test_a_long_text_is_searched_in_blocks_with_the_same_result(monkeypatch):
     assert all(places for places, _ in whole)
 
 
-def test_spans_wider_than_the_bound_are_not_looked_for():
+def test_a_span_wider_than_the_bound_is_cut_and_the_text_says_so():
     labels = SpanLabels(schema_of(0, 1, torch.Generator()))
     scores = torch.ones(1, 2, 9, 9)
     mask = torch.ones(1, 9, dtype=torch.bool)
@@ -145,6 +149,87 @@ def test_spans_wider_than_the_bound_are_not_looked_for():
         bounds=Bounds(span_width=4),
     )[0]
     assert {end - start for _, start, end in found.spans.tolist()} == {0, 1, 2, 3}
+    assert found.cut == "span width"
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    lengths=st.lists(st.integers(0, 9), min_size=1, max_size=3),
+    block=st.sampled_from([1, 20, 100, 2**20]),
+    seed=st.integers(0, 10**6),
+)
+def test_what_a_budget_keeps_of_equal_scores_depends_on_nothing_but_the_text(lengths, block, seed):
+    """Most scores are equal: many triples share the subject that is their weakest term."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = SpanLabels(schema_of(2, 2, generator))
+    size = max(lengths) + 1
+    three = [torch.randint(-1, 3, (len(lengths), 2, size, size), generator=generator).float() for _ in range(3)]
+    mask = torch.arange(size) < torch.tensor(lengths)[:, None]
+    bounds = Bounds(spans=6, spans_per_token=0, relations=4, relations_per_token=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoding, "BLOCK_ELEMENTS", block)
+        batched = decode(*map(DenseScores, three), mask, labels, bounds=bounds)
+    for text, length in enumerate(lengths):
+        alone = [DenseScores(scores[text : text + 1, :, :length, :length]) for scores in three]
+        (single,) = decode(*alone, torch.ones(1, length, dtype=torch.bool), labels, bounds=bounds)
+        assert single.spans.tolist() == batched[text].spans.tolist()
+        assert single.triples.tolist() == batched[text].triples.tolist()
+        assert single.cut == batched[text].cut
+
+
+def test_a_relation_across_a_document_of_5000_tokens_is_found():
+    length, subject, object_ = 5000, (4901, 4903), (17, 17)
+
+    def only(num_labels: int, *pairs: tuple[int, int, int]) -> FactorizedScores:
+        """Scores above 0 at these pairs (label, start, end) only."""
+        row, column = torch.full((2, 1, num_labels, length), -10.0)
+        for label, start, end in pairs:
+            row[0, label, start] = column[0, label, end] = 10.0
+        return FactorizedScores(torch.zeros(1, length, 1), torch.zeros(1, length, 1), row, column)
+
+    found = decode(
+        only(2, (0, *subject), (1, *object_)),
+        only(24, (7, subject[0], object_[0])),
+        only(24, (7, subject[1], object_[1])),
+        torch.ones(1, length, dtype=torch.bool),
+        SpanLabels(schema_of(0, 24, torch.Generator())),
+    )[0]
+    assert as_sets(found) == ({(0, *subject), (1, *object_)}, {((0, *subject), 7, (1, *object_))})
+    assert not found.cut
+
+
+def test_no_block_of_scores_is_larger_than_it_may_be(monkeypatch):
+    class Watched(DenseScores):
+        largest = 0
+
+        def block(self, rows: slice, columns: slice) -> Tensor:
+            found = super().block(rows, columns)
+            Watched.largest = max(Watched.largest, found.numel())
+            return found
+
+    monkeypatch.setattr(decoding, "BLOCK_ELEMENTS", 2000)
+    labels = SpanLabels(schema_of(3, 1, torch.Generator()))
+    spans, links = torch.full((2, 3, 300, 300), -1.0), torch.full((2, 1, 300, 300), -1.0)
+    decode(Watched(spans), DenseScores(links), DenseScores(links), torch.ones(2, 300, dtype=torch.bool), labels)
+    assert 1000 < Watched.largest <= 2000
+
+
+def test_a_schema_without_relations_has_entities_only():
+    head = GPLinker(8, SpanLabels(Schema(("T0", "T1"))), head_dim=4)
+    hidden, mask = torch.randn(2, 5, 8), torch.ones(2, 5, dtype=torch.bool)
+    found = head.decode(hidden, mask, floor=-1e9)
+    assert [len(item.spans) for item in found] == [30, 30]
+    assert all(item.triples.shape == (0, 3) and item.triple_scores.shape == (0, 4) for item in found)
+    targets = head.targets([Links(spans=[(1, 0, 2)]), Links()])
+    head.loss(hidden, mask, targets).sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in head.parameters())
+
+
+def test_a_budget_of_nothing_keeps_nothing_and_says_so():
+    scores, mask = DenseScores(torch.ones(1, 2, 4, 4)), torch.ones(1, 4, dtype=torch.bool)
+    labels = SpanLabels(schema_of(0, 2, torch.Generator()))
+    (found,) = decode(scores, scores, scores, mask, labels, bounds=Bounds(relations=0, relations_per_token=0))
+    assert (len(found.spans), len(found.triples), found.cut) == (20, 0, "relations")
 
 
 @pytest.mark.parametrize("scorer", [EfficientGlobalPointer, GlobalPointer])
@@ -212,7 +297,7 @@ def decode_links(links: Links, num_words: int, schema: Schema) -> set:
         dense(links.ends, len(schema.predicates)),
         torch.ones(1, num_words, dtype=torch.bool),
         labels,
-        bounds=Bounds(spans=10**6, relations=10**6),
+        bounds=UNBOUNDED,
     )[0]
     assert not found.cut
     return {(s[1:], p, o[1:]) for s, p, o in as_sets(found)[1]}
@@ -251,6 +336,21 @@ def test_an_end_inside_a_token_is_counted_and_the_covering_tokens_are_taken():
     links = LinkEncoder(schema)(document, tokens_of(2))
     assert links.inexact == 1
     assert links.spans == [(0, 0, 0), (1, 1, 1)]
+
+
+def test_a_discontinuous_span_is_counted_and_the_tokens_from_its_first_to_its_last_are_taken():
+    document = Document("abc abc abc", [Span(0, 11, "T0", fragments=((0, 3), (8, 11)))])
+    links = LinkEncoder(Schema(("T0",)))(document, tokens_of(3))
+    assert (links.inexact, links.spans) == (1, [(0, 0, 2)])
+
+
+def test_spans_without_a_type_beside_typed_ones_have_a_label_of_their_own():
+    document = Document("abc abc", [Span(0, 3)], [Relation(Span(0, 3), "p0", Span(4, 7, "T0"))])
+    schema = Schema.from_documents([document])
+    assert schema.entity_types == ("", "T0")
+    links = LinkEncoder(schema)(document, tokens_of(2))
+    assert links.spans == [(0, 0, 0), (1, 1, 1)]
+    assert decode_links(links, 2, schema) == {((0, 0), 0, (1, 1))}
 
 
 def test_a_span_that_no_token_covers_is_reported_not_dropped_in_silence():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -61,6 +62,21 @@ def test_surfaces_are_written_beside_the_offsets(document: Document):
             assert record["text"] == document.text[record["start"] : record["end"]]
 
 
+def test_what_is_null_is_as_if_left_out():
+    nulls = {
+        "text": "ab",
+        "entities": None,
+        "relations": None,
+        "events": None,
+        "unaligned": None,
+        "meta": None,
+        "id": None,
+    }
+    assert Document.from_json(nulls) == Document("ab")
+    span = {"start": 0, "end": 1, "label": None, "score": None, "text": None, "fragments": None}
+    assert Document.from_json({"text": "ab", "entities": [span]}) == Document("ab", [Span(0, 1)])
+
+
 def test_a_score_takes_no_part_in_equality():
     assert Span(0, 1, "x", 0.5) == Span(0, 1, "x", 0.7) and hash(Span(0, 1, "x", 0.5)) == hash(Span(0, 1, "x"))
     assert Relation(Span(0, 1), "p", Span(1, 2), 0.1) == Relation(Span(0, 1), "p", Span(1, 2))
@@ -85,6 +101,16 @@ END = {"start": 0, "end": 7}
         ({"text": TEXT, "entities": [{"start": True, "end": 3}]}, "is not a span"),
         ({"text": TEXT, "entities": [END | {"text": "spirin"}]}, "says text='spirin' but characters 0 to 7"),
         ({"text": TEXT, "entities": [END | {"score": "high"}]}, "'score' must be a number"),
+        ({"text": TEXT, "entities": [END | {"score": True}]}, "'score' must be a number"),
+        ({"text": TEXT, "entities": [END | {"score": math.nan}]}, "'score' must be a number between 0 and 1, got nan"),
+        ({"text": TEXT, "entities": [END | {"score": -0.1}]}, "between 0 and 1, got -0.1"),
+        ({"text": TEXT, "entities": [END | {"score": 10**400}]}, "between 0 and 1"),
+        ({"text": TEXT, "entities": [END | {"label": 5}]}, "entity 'label' must be a string, got 5"),
+        ({"text": TEXT, "entities": [END | {"fragments": [[0, 2], [2.5, 7]]}]}, "is not a list of [start, end]"),
+        ({"text": TEXT, "entities": [END | {"fragments": [[0, math.inf]]}]}, "is not a list of [start, end]"),
+        ({"text": TEXT, "entities": [END | {"fragments": [[0, 7], [7, 7]]}]}, "do not run from its start 0"),
+        ({"text": TEXT, "entities": [END | {"fragments": [[3, 7], [0, 2]]}]}, "do not run from its start 0"),
+        ({"text": TEXT, "meta": []}, "'meta' must be an object, got list"),
         ({"text": TEXT, "relations": [{"subject": END, "object": END}]}, "relation lacks 'predicate'"),
         (
             {"text": TEXT, "relations": [{"subject": END, "object": END, "predicate": ""}]},

@@ -32,6 +32,10 @@ def tokenizer() -> TextTokenizer:
 
 @pytest.fixture(scope="module")
 def model(tokenizer: TextTokenizer) -> ExtractionModel:
+    return new_model(tokenizer).eval()
+
+
+def new_model(tokenizer: TextTokenizer) -> ExtractionModel:
     torch.manual_seed(0)
     encoder = GAUModel(
         GAUConfig(vocab_size=len(tokenizer.tokenizer), hidden_size=32, num_hidden_layers=2, key_dim=16, pad_token_id=0)
@@ -39,7 +43,7 @@ def model(tokenizer: TextTokenizer) -> ExtractionModel:
     config = ExtractionConfig(
         encoder.config.to_dict(), SCHEMA.to_json(), head_dim=16, window=WINDOW, overlap=OVERLAP, hidden_dropout=0.0
     )
-    return ExtractionModel(config, encoder).eval()
+    return ExtractionModel(config, encoder)
 
 
 def text_of(num_words: int) -> str:
@@ -75,6 +79,23 @@ def test_gold_far_behind_any_maximum_length_is_trained_on(model, tokenizer):
     without = loss_of(model, tokenizer, [Document(text)])
     assert loss.isfinite()
     assert not torch.isclose(loss, without)
+
+
+def test_a_relation_between_the_first_and_the_last_window_is_learnt_and_found(tokenizer):
+    """Elsewhere: windows are decoded apart, so a relation between two of them cannot be found."""
+    model = new_model(tokenizer).train()
+    words = ["alpha"] * 200
+    words[3], words[190] = "beta", "gamma"
+    text = " ".join(words)
+    subject, object_ = (Span(text.index(word), text.index(word) + len(word)) for word in ("beta", "gamma"))
+    document = Document(text, [], [Relation(subject, "q", object_)])
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(40):
+        optimizer.zero_grad()
+        loss_of(model, tokenizer, [document]).backward()
+        optimizer.step()
+    (found,) = find_candidates(model.eval(), tokenizer, [text])
+    assert assemble(text, found.tokens, found.candidates, model.head.labels, Decision()).relations == document.relations
 
 
 def test_the_loss_of_a_batch_is_the_mean_of_its_documents_whatever_the_padding(model, tokenizer):

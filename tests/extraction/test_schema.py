@@ -66,7 +66,7 @@ def test_constraints_are_added_to_a_new_schema():
         ({"cuases": {}}, "unknown relation type 'cuases'. Did you mean 'causes'?"),
         ({"causes": {"functionl": True}}, "unknown constraint 'functionl'. Did you mean 'functional'?"),
         ({"causes": {"subject_types": ["drugs"]}}, "unknown entity type 'drugs'. Did you mean 'drug'?"),
-        ({"causes": {"inverse": "caused"}}, "unknown relation type 'caused'. Did you mean 'caused by'?"),
+        ({"causes": {"inverse": "causedby"}}, "unknown relation type 'causedby'. Did you mean 'caused by'?"),
     ],
 )
 def test_a_misspelt_constraint_gives_the_right_one(constraints: dict[str, Any], said: str):
@@ -81,3 +81,42 @@ def test_a_misspelt_constraint_gives_the_right_one(constraints: dict[str, Any], 
 def test_a_label_declared_twice_is_refused(entity_types: tuple[str, ...], relations: tuple[RelationType, ...]):
     with pytest.raises(SchemaError, match="is declared twice"):
         Schema(entity_types, relations)
+
+
+@pytest.mark.parametrize(
+    "constraints",
+    [
+        {"like": {"inverse": "causes"}},
+        {"causes": {"symmetric": True}},
+        {"caused by": {"symmetric": True}},
+        {"caused by": {"inverse": "like"}},
+    ],
+)
+def test_a_relation_with_two_inverses_is_refused(constraints: dict[str, Any]):
+    with pytest.raises(SchemaError, match=r"has two inverses, .* and "):
+        SCHEMA.with_constraints(constraints)
+
+
+def test_a_relation_that_is_its_own_inverse_is_symmetric():
+    schema = SCHEMA.with_constraints({"like": {"inverse": "like", "symmetric": True}})
+    assert schema.implied(Relation(DRUG, "like", EFFECT)) == Relation(EFFECT, "like", DRUG)
+
+
+def test_a_relation_may_join_what_its_inverse_joins_the_other_way_round():
+    schema = Schema(
+        ("city", "country", "region"),
+        (
+            RelationType("capital of", ("city",), ("country",), inverse="capital"),
+            RelationType("capital", ("region",), ("city",)),
+            RelationType("borders", ("country",), ("region",), symmetric=True),
+            RelationType("in", ("city",), ("region",)),
+            RelationType("near", ("city",), (), symmetric=True),
+        ),
+    )
+    assert [schema.end_types(relation) for relation in schema.relation_types] == [
+        (("city",), ("country", "region")),
+        (("region", "country"), ("city",)),
+        (("country", "region"), ("region", "country")),
+        (("city",), ("region",)),
+        ((), ()),
+    ]

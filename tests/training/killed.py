@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
@@ -89,3 +90,8 @@ def _write_log() -> None:
         finish(recipe, trainer, *rest)
 
     run_module._finish = logged
+
+
+if __name__ == "__main__":
+    what, _, time = sys.argv[2].rpartition(" ")
+    _train(json.loads(sys.argv[1]), (what, int(time)) if what else None)

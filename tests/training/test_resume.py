@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 from pathlib import Path
@@ -11,20 +12,21 @@ import pytest
 
 from kexue.extraction.checkpoint import MANIFEST
 from tests.training import killed
-from tests.training.tiny import read_json
+from tests.training.tiny import read_json, run_module, save_data
 
 CHANGES: dict[str, Any] = {
     "epochs": 2.5,
     "batch_size": 2,
     "gradient_accumulation": 2,
     "ema": 0.9,
-    "save_steps": 4,  # 6 steps an epoch: within, and at the end of one
+    "save_steps": 5,  # of 10 in an epoch: within it and at its end; the loss is logged every 2
 }
 FINISHED = ("model.safetensors", "config.json", "tokenizer.json")
 
 
 @pytest.fixture(scope="module")
-def values(encoder: Path, data: dict[str, Path]) -> dict[str, Any]:
+def values(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    data = save_data(tmp_path_factory.mktemp("data"), train=39)
     return {"encoder": str(encoder), "head_dim": 16, "precision": "float32", "device": "cpu"} | data | CHANGES
 
 
@@ -49,17 +51,19 @@ def assert_same(output: Path, unbroken: Path) -> None:
     assert ours["metrics"]["dev"] == theirs["metrics"]["dev"]
 
 
-def test_an_unbroken_training_logs_every_step_and_measures_every_epoch(unbroken: Path):
+def test_an_unbroken_training_logs_its_losses_and_measures_every_epoch(unbroken: Path):
     entries = logged(unbroken)
-    assert [entry["step"] for entry in entries if "loss" in entry] == list(range(1, 16))
-    assert [entry["step"] for entry in entries if "eval_relations_f1" in entry] == [6, 12, 15]
+    steps = [entry["step"] for entry in entries if "loss" in entry]
+    assert steps == [2, 4, 5, 6, 8, 10, 12, 14, 15, 16, 18, 20, 22, 24, 25]
+    assert [entry["step"] for entry in entries if "eval_relations_f1" in entry] == [10, 20, 25]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "moment",
     [
-        ("take in a step", 6),
-        ("take in a step", 11),
+        ("take in a step", 7),
+        ("take in a step", 17),
         ("keep the best", 1),
         ("save the random state", 2),
         ("save the average", 1),
@@ -84,7 +88,7 @@ def test_a_training_killed_again_and_again_ends_like_an_unbroken_one(
     values: dict[str, Any], unbroken: Path, tmp_path: Path
 ):
     values = values | {"output": tmp_path / "model"}
-    for moment in (("take in a step", 5), ("save the random state", 1), ("judge dev", 1), ("take in a step", 3)):
+    for moment in (("take in a step", 7), ("save the random state", 1), ("judge dev", 1), ("take in a step", 9)):
         assert killed.run(values, moment) == -signal.SIGKILL
     assert killed.run(values) == 0
     assert_same(tmp_path / "model", unbroken)
@@ -102,3 +106,14 @@ def test_a_training_killed_from_outside_at_random_times_ends_like_an_unbroken_on
         process.join()
         assert process.exitcode in (0, -signal.SIGKILL)
     assert_same(tmp_path / "model", unbroken)
+
+
+@pytest.mark.slow
+def test_two_processes_go_on_where_they_were_killed(values: dict[str, Any], tmp_path: Path):
+    values = {name: str(value) for name, value in values.items()}
+    outputs = tmp_path / "unbroken", tmp_path / "killed"
+    for output, moments in ((outputs[0], ["never"]), (outputs[1], ["take in a step 18", "never"])):
+        for moment in moments:
+            run = run_module("tests.training.killed", json.dumps(values | {"output": str(output)}), moment, processes=2)
+            assert (run.returncode == 0) == (moment == "never"), run.stderr
+    assert_same(outputs[1], outputs[0])

@@ -1,8 +1,8 @@
 """The list of benchmarks, and a way to run one or all of them.
 
-    python -m kexue.benchmarks                    list them
-    python -m kexue.benchmarks all [OPTIONS]      all that need no data of their own, one after the other
-    python -m kexue.benchmarks NAME [OPTIONS]     one; `--help` shows its options
+python -m kexue.benchmarks                    list them
+python -m kexue.benchmarks all [OPTIONS]      all that need no data of their own, one after the other
+python -m kexue.benchmarks NAME [OPTIONS]     one; `--help` shows its options
 """
 
 from __future__ import annotations

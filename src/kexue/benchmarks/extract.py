@@ -3,8 +3,8 @@
     python -m kexue.benchmarks.extract [--model FOLDER] [--sentences 10000] [--threads 1] [--dtype float32]
 
 The input is the test part of the demo data, repeated; the model, where none is given, is trained on the demo data
-for --epochs before (not counted, nor is loading). Counted is everything from the input file to the output file: reading,
-tokenising, sorting by length, windows, encoder, heads, decoding, confidences, JSON, writing and flushing to disk.
+for --epochs before (not counted, nor is loading). Counted is everything from the input file to the output file:
+reading, tokenising, sorting by length, windows, encoder, heads, decoding, confidences, JSON, writing and flushing.
 
 The floor is the encoder itself (the ratio 1), whose own arithmetic at the measured rate is printed too. A last pass
 takes the same steps one by one, to show where the time goes.
@@ -116,6 +116,8 @@ def main(arguments: list[str]) -> None:
     report, rates = begin("extract", options)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        if options.quick:
+            shrink_model(options, folder)
         model = trained_model(folder / "model", options)
         report.line(f"model: {options.model or f'trained for {options.epochs} epochs'}")
         watch = Stopwatch()
@@ -133,7 +135,6 @@ def _options(arguments: list[str]) -> Namespace:
     options = parser.parse_args(arguments)
     if options.quick:
         options.sentences, options.rounds = 40, 1
-        shrink_model(options)
     return options
 
 
@@ -151,7 +152,8 @@ def _measure(report: Report, rates: Rates, extractor: Extractor, folder: Path, o
     stages = staged(extractor, documents)
     ratio = times["kexue extract"].ratio(times["encoder"])
     floor = rates.floor(encoder_flops(extractor, batches), 0)
-    found = sum(len(json.loads(line)["relations"]) for line in (folder / "facts.jsonl").open("rb"))
+    lines = (folder / "facts.jsonl").read_bytes().splitlines()
+    found = sum(len(json.loads(line)["relations"]) for line in lines)
     report.line(f"{len(documents)} sentences, {len(batches)} batches, {found} relations found\n")
     report.table(
         ["", "wall s", "processor s", "sentences a second"],

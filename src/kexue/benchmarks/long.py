@@ -69,7 +69,7 @@ def widened(head: GPLinker, num_predicates: int) -> GPLinker:
     """The same heads with so many predicates; those that are new are never found."""
     schema = head.labels.schema
     missing = max(0, num_predicates - len(schema.predicates))
-    added = tuple(RelationType(f"relation {n}") for n in range(missing))
+    added = tuple(RelationType(f"filler {n}") for n in range(missing))
     labels = replace(head.labels, schema=replace(schema, relation_types=schema.relation_types + added))
     wide = GPLinker(head.spans.project.in_features, labels, head_dim=head.spans.head_dim)
     with torch.no_grad():
@@ -130,6 +130,8 @@ def main(arguments: list[str]) -> None:
     options = _options(arguments)
     report, _ = begin("long", options)
     with tempfile.TemporaryDirectory() as folder:
+        if options.quick:
+            shrink_model(options, Path(folder))
         extractor = Extractor.from_pretrained(trained_model(Path(folder) / "model", options), device="cpu")
     wide = widened(extractor.model.head, options.predicates)
     fresh = GPLinker(wide.spans.project.in_features, wide.labels).eval()
@@ -145,8 +147,7 @@ def _options(arguments: list[str]) -> Namespace:
     parser.add_argument("--predicates", type=int, default=171)
     options = parser.parse_args(arguments)
     if options.quick:
-        options.lengths, options.predicates, options.rounds = [300, 600], 6, 1
-        shrink_model(options)
+        options.lengths, options.predicates, options.rounds = [100, 300], 6, 1
     return options
 
 

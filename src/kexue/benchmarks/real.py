@@ -11,9 +11,12 @@ from rich.console import Console
 from kexue.data import demo_path
 from kexue.encoders.tokenization import TextTokenizer, Tokens
 from kexue.extraction.document import Document
-from kexue.extraction.formats import read_documents
+from kexue.extraction.formats import read_documents, write_documents
 from kexue.training.recipe import make_recipe
 from kexue.training.run import train
+
+FEW = 40
+"""Sentences, for `--quick`."""
 
 
 def demo_sentences(number: int, split: str = "test") -> list[Document]:
@@ -36,9 +39,16 @@ def add_model_options(parser: ArgumentParser) -> None:
     parser.set_defaults(data=demo_path("phee", "train"))
 
 
-def shrink_model(options: Namespace) -> None:
+def shrink_model(options: Namespace, folder: Path) -> None:
     """The smallest model there is, hardly trained, for `--quick`."""
-    options.encoder, options.epochs, options.data = "gau-tiny", 0.02, demo_path("phee", "dev")
+    options.encoder, options.epochs, options.data = "gau-tiny", 0.2, few_sentences(folder)
+
+
+def few_sentences(folder: Path) -> Path:
+    """A file of a few annotated sentences."""
+    path = folder / "few.jsonl"
+    write_documents(demo_sentences(FEW), path)
+    return path
 
 
 def trained_model(folder: Path, options: Namespace) -> Path:

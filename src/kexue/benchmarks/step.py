@@ -36,7 +36,7 @@ from kexue.benchmarks.measuring.machine import Rates
 from kexue.benchmarks.measuring.options import begin, make_parser
 from kexue.benchmarks.measuring.report import Report, Target, number
 from kexue.benchmarks.measuring.timing import Elapsed, Run, Stopwatch, Times, interleaved
-from kexue.benchmarks.real import demo_sentences
+from kexue.benchmarks.real import demo_sentences, few_sentences
 from kexue.benchmarks.synthetic import make_batch, make_head
 from kexue.data import demo_path
 from kexue.encoders.loading import load_encoder
@@ -81,7 +81,9 @@ def measure(trainer: ExtractionTrainer, num_batches: int, *, rounds: int) -> dic
     cases: dict[str, Run] = {
         "encoder": _passes([partial(_through_encoder, model.encoder, batch) for batch in batches], model, context),
         "heads": _passes(
-            [partial(_through_head, model, own, batch) for own, batch in zip(states, batches, strict=True)], model, context
+            [partial(_through_head, model, own, batch) for own, batch in zip(states, batches, strict=True)],
+            model,
+            context,
         ),
         "update": partial(_updates, model, optimizer, num_batches),
         "training": partial(_training, trainer, watch),
@@ -159,7 +161,9 @@ def share_of_heads(
         {
             "encoder": _passes([partial(_through_encoder, encoder, inputs)], module, context),
             "heads": _passes(
-                [lambda: (head.loss(hidden.detach().requires_grad_(), batch.mask, targets).mean(), None)], module, context
+                [lambda: (head.loss(hidden.detach().requires_grad_(), batch.mask, targets).mean(), None)],
+                module,
+                context,
             ),
         },
         rounds,
@@ -178,7 +182,9 @@ def main(arguments: list[str]) -> None:
 
 def _options(arguments: list[str]) -> Namespace:
     parser = make_parser("step", __doc__)
-    parser.add_argument("--data", type=Path, default=demo_path("phee", "train"), help="annotated file (default: the demo)")
+    parser.add_argument(
+        "--data", type=Path, default=demo_path("phee", "train"), help="annotated file (default: the demo)"
+    )
     parser.add_argument("--encoder", default="minilm", help="name or folder (default minilm, of the extra demo)")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--batches", type=int, default=20, help="batches of a round (default 20)")
@@ -186,8 +192,8 @@ def _options(arguments: list[str]) -> Namespace:
     parser.add_argument("--lengths", type=int, nargs="+", default=[128, 256, 512])
     options = parser.parse_args(arguments)
     if options.quick:
-        options.data, options.encoder, options.batches, options.rounds = demo_path("phee", "test"), "gau-tiny", 2, 1
-        options.batch_size, options.predicates, options.lengths = 2, [3], [16]
+        options.encoder, options.batches, options.rounds, options.batch_size = "gau-tiny", 2, 1, 2
+        options.predicates, options.lengths = [3], [16]
     return options
 
 
@@ -218,7 +224,7 @@ def _cells(times: dict[str, Times], num_batches: int) -> list[object]:
 def _trainer(precision: str, folder: Path, options: Namespace) -> ExtractionTrainer:
     recipe = make_recipe(
         {
-            "train": options.data,
+            "train": few_sentences(folder) if options.quick else options.data,
             "output": folder,
             "encoder": options.encoder,
             "batch_size": options.batch_size,

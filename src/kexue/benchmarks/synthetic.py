@@ -47,9 +47,7 @@ def make_head(num_predicates: int, *, efficient: bool = True) -> GPLinker:
     return GPLinker(HIDDEN_DIM, make_labels(num_predicates), efficient=efficient)
 
 
-def make_batch(
-    num_predicates: int, length: int, *, batch_size: int = 8, num_triples: int = 3, seed: int = 0
-) -> Batch:
+def make_batch(num_predicates: int, length: int, *, batch_size: int = 8, num_triples: int = 3, seed: int = 0) -> Batch:
     """Texts of half to all of `length` tokens, the first of all of it, with random triples of short spans."""
     generator = torch.Generator().manual_seed(seed)
     hidden = torch.randn(batch_size, length, HIDDEN_DIM, generator=generator)

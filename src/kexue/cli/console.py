@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -25,7 +24,10 @@ def quiet() -> None:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End a command with one line: 2 for a user's mistake, 1 where the machine failed; bugs keep their traceback."""
+    """End a command with one line: 2 for a user's mistake, 1 where the machine failed; bugs keep their traceback.
+
+    Typer itself ends with 130 on Ctrl-C, with 1 and silently where the reader of a pipe went away.
+    """
     from kexue.errors import KexueError
 
     try:
@@ -33,9 +35,6 @@ def one_line_errors() -> Iterator[None]:
     except KexueError as error:
         _say(str(error))
         sys.exit(2)
-    except BrokenPipeError:  # `kexue extract ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered has nowhere to go
-        sys.exit(1)
     except OSError as error:  # no space, no permission
         _say(str(error))
         sys.exit(1)

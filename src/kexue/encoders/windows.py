@@ -26,7 +26,8 @@ class WindowBatch:
         input_ids: tokens of all windows of all documents, special tokens around each.
         attention_mask: 1 where a window holds a token, 0 where it is padded.
         gather: for each token of each document its place in the windows laid end to end; 0 where padded.
-        mask: True where a document has a token.
+        mask: True where a document has a token, but for those that stand for white space alone: no span begins
+            or ends at them.
     """
 
     input_ids: Int[Tensor, "windows width"]
@@ -83,8 +84,9 @@ def collate(tokens: Sequence[Tokens], tokenizer: TextTokenizer, *, window: int, 
     # An encoder needs something to attend to, even in an empty text without special tokens.
     attention_mask[:, 0] = True
     places = list(_places(plans, width=input_ids.shape[1], offset=len(tokenizer.prefix)))
-    gather, mask = _pad(places, 0)
-    return WindowBatch(input_ids, attention_mask.long(), gather, mask)
+    gather, _ = _pad(places, 0)
+    mask, _ = _pad([_visible(document) for document in tokens], 0)
+    return WindowBatch(input_ids, attention_mask.long(), gather, mask.bool())
 
 
 def merge_windows(
@@ -92,6 +94,11 @@ def merge_windows(
 ) -> Float[Tensor, "documents length dim"]:
     """The states of each document's tokens in one row; meaningless where `batch.mask` is False."""
     return states.flatten(0, 1).index_select(0, batch.gather.flatten()).unflatten(0, batch.gather.shape)
+
+
+def _visible(tokens: Tokens) -> list[bool]:
+    """Which tokens stand for characters."""
+    return [start < end for start, end in zip(tokens.starts, tokens.ends, strict=True)]
 
 
 def _places(plans: Sequence[Sequence[range]], *, width: int, offset: int) -> Iterator[list[int]]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kexue.encoders.tokenization import Tokens
 from kexue.extraction.decision import Decision
@@ -36,51 +35,37 @@ def assemble(text: str, tokens: Tokens, candidates: Candidates, labels: SpanLabe
 def _relations(spans: list[Span], candidates: Candidates, schema: Schema, decision: Decision) -> list[Relation]:
     confidence = decision.relation(candidates.triple_scores.numpy().astype(np.float64))
     thresholds = np.array([decision.threshold(name) for name in schema.predicates])
-    predicate = candidates.triples[:, 1].numpy()
-    accepted: Sequence[int] | NDArray[np.int64] = np.flatnonzero(confidence >= thresholds[predicate]) if len(predicate) else []
+    accepted = np.flatnonzero(confidence >= thresholds[candidates.triples[:, 1].numpy()])
     relations = [
-        Relation(spans[subject], schema.predicates[name], spans[object_], float(confidence[row]))
-        for row in accepted
-        for subject, name, object_ in [candidates.triples[row].tolist()]
+        Relation(spans[subject], schema.predicates[name], spans[object_], float(score))
+        for (subject, name, object_), score in zip(
+            candidates.triples[accepted].tolist(), confidence[accepted], strict=True
+        )
     ]
     return constrain(relations, schema)
 
 
-def constrain(relations: list[Relation], schema: Schema) -> list[Relation]:
-    """Apply the schema: what follows by symmetry or as an inverse is added, rivals of a functional object are removed.
+def constrain(relations: Iterable[Relation], schema: Schema) -> list[Relation]:
+    """Apply the schema: what follows by symmetry or as an inverse is added, rivals of a functional object are left out.
 
-    Whatever implies a removed relation is removed with it, so the result is closed and consistent.
+    The most confident go first, each with what follows from it, and one that contradicts them is left out with
+    what follows from it. So the result is closed and consistent, and nothing is left out for the sake of a
+    relation that is itself not in it.
     """
-    closed = close_relations(relations, schema)
-    rivals = _rivals(closed, schema)
-    return [
-        relation
-        for relation in closed
-        if _key(relation) not in rivals and ((other := schema.implied(relation)) is None or _key(other) not in rivals)
-    ]
-
-
-def _rivals(relations: list[Relation], schema: Schema) -> set[tuple[Span, str, Span]]:
-    """Relations of functional predicates whose subject has a more confident object."""
     functional = {relation.name for relation in schema.relation_types if relation.functional}
-    best: dict[tuple[Span, str], Relation] = {}
-    losers: set[tuple[Span, str, Span]] = set()
-    for relation in relations:
-        if relation.predicate in functional:
-            place = (relation.subject, relation.predicate)
-            rival = best.get(place)
-            if rival is None:
-                best[place] = relation
-            elif (relation.score or 0.0) > (rival.score or 0.0):
-                losers.add(_key(rival))
-                best[place] = relation
-            else:
-                losers.add(_key(relation))
-    return losers
+    objects: dict[tuple[Span, str], Span] = {}
+    kept = []
+    for relation in sorted(close_relations(relations, schema), key=_confidence, reverse=True):
+        facts = [fact for fact in (relation, schema.implied(relation)) if fact is not None]
+        only = {(fact.subject, fact.predicate): fact.object for fact in facts if fact.predicate in functional}
+        if all(objects.get(place, object_) == object_ for place, object_ in only.items()):
+            objects |= only
+            kept.append(relation)
+    return kept
 
 
-def _key(relation: Relation) -> tuple[Span, str, Span]:
-    return relation.subject, relation.predicate, relation.object
+def _confidence(relation: Relation) -> float:
+    return relation.score or 0.0
 
 
 def _position(relation: Relation) -> tuple[int, int, int, int, str]:

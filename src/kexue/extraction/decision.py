@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 GRID = np.round(np.arange(0.02, 1.0, 0.01), 2)  # the thresholds that are tried
+DEFAULT_THRESHOLD = 0.5
 PSEUDO_COUNT = 20.0
 PRECISIONS = (0.8, 0.85, 0.9, 0.95, 0.99)  # wanted precisions for which thresholds are stored
 
@@ -36,7 +37,7 @@ class Calibration:
     bias: float = 0.0
 
     def __call__(self, scores: Floats) -> Floats:
-        """Confidences [n] in (0, 1) from scores [n, terms]."""
+        """Confidences [n] in [0, 1] from scores [n, terms]."""
         if not len(scores):
             return np.zeros(0)
         logit = self.weakest * scores.min(1) + self.mean * scores.mean(1) + self.bias
@@ -97,13 +98,13 @@ class Decision:
     floor: float = 0.0
     entity: Calibration = field(default_factory=Calibration)
     relation: Calibration = field(default_factory=Calibration)
-    entity_threshold: float = 0.5
+    entity_threshold: float = DEFAULT_THRESHOLD
     thresholds: Mapping[str, float] = field(default_factory=dict)
     wanted: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def threshold(self, predicate: str) -> float:
         """The confidence from which on a relation of this type is reported."""
-        return self.thresholds.get(predicate, 0.5)
+        return self.thresholds.get(predicate, DEFAULT_THRESHOLD)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -129,12 +130,15 @@ class Judged:
 
 
 def best_thresholds(confidence: Floats, judged: Judged) -> Floats:
-    """For each label the threshold with the best F1 on dev, after borrowing from the pool."""
+    """For each label the threshold with the best F1 on dev, after borrowing from the pool.
+
+    Where no candidate is right all thresholds are equally bad, and the default is taken.
+    """
     found, right, gold = _smoothed_counts(confidence, judged)
     f1 = 2 * right / np.maximum(found + gold[:, None], 1e-9)
-    pooled = f1.mean(0) if not len(judged.gold) else _pooled_f1(confidence, judged)
     # Among equals the threshold that is best for the pool is taken.
-    return np.asarray(GRID[(f1 + 1e-6 * pooled).argmax(1)])
+    best = GRID[(f1 + 1e-6 * _pooled_f1(confidence, judged)).argmax(1)]
+    return np.where(f1.max(1) > 0, best, DEFAULT_THRESHOLD)
 
 
 def thresholds_for_precision(confidence: Floats, judged: Judged, precision: float) -> Floats:
@@ -185,8 +189,8 @@ def decide(entities: Judged, relations: Judged, predicates: tuple[str, ...], *, 
         floor=floor,
         entity=entity,
         relation=relation,
-        entity_threshold=float(best_thresholds(entity(entities.scores), pooled)[0]) if len(entities.scores) else 0.5,
-        thresholds=_named(predicates, best_thresholds(confidence, relations)) if len(confidence) else {},
+        entity_threshold=float(best_thresholds(entity(entities.scores), pooled)[0]),
+        thresholds=_named(predicates, best_thresholds(confidence, relations)),
         wanted={
             str(precision): _named(predicates, thresholds_for_precision(confidence, relations, precision))
             for precision in PRECISIONS

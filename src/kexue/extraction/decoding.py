@@ -14,14 +14,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from kexue.extraction.links import SpanLabels
 from kexue.layers.token_pair_scores import TokenPairScores
 
-BLOCK_ELEMENTS = 2**22  # the largest block of scores looked at in one go
+BLOCK_ELEMENTS = 2**22  # the most scores looked at in one go
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Bounds:
     spans_per_token: float = 0.25
     relations: int = 512
     relations_per_token: float = 1.0
-    span_width: int = 512  # tokens; longer spans are not looked for
+    span_width: int = 512  # tokens; a longer span is cut
 
     def max_spans(self, num_tokens: int) -> int:
         """Budget of spans for a text of this length."""
@@ -49,7 +51,7 @@ class Candidates:
 
     `spans` long[n, 3] of (label, start, end) and `span_scores` float[n]; `triples` long[m, 3] of (row of subject in
     `spans`, predicate, row of object) and `triple_scores` float[m, 4] of (subject, object, start link, end link).
-    `cut` names the budget that was exhausted, or is empty.
+    `cut` names the bounds that cut something off ("span width", "spans", "relations"), or is empty.
     """
 
     spans: Tensor
@@ -59,11 +61,34 @@ class Candidates:
     cut: str = ""
 
 
+class FoundSpans(NamedTuple):
+    """The accepted spans of one text."""
+
+    places: Int[Tensor, "n 3"]
+    """(label, start, end)"""
+    scores: Float[Tensor, " n"]
+    cut: tuple[str, ...] = ()
+
+
+class _Links(NamedTuple):
+    """What decides which accepted spans are joined."""
+
+    starts: TokenPairScores
+    ends: TokenPairScores
+    subjects: Bool[Tensor, "predicates labels"]
+    objects: Bool[Tensor, "predicates labels"]
+    floor: float
+
+    def allow(self, predicate: Tensor, subject_label: Tensor, object_label: Tensor) -> Tensor:
+        """Whether spans of these labels may stand at the ends of these predicates."""
+        return self.subjects[predicate, subject_label] & self.objects[predicate, object_label]
+
+
 def decode(
     spans: TokenPairScores,
     starts: TokenPairScores,
     ends: TokenPairScores,
-    mask: Tensor,
+    mask: Bool[Tensor, "batch seq"],
     labels: SpanLabels,
     *,
     floor: float = 0.0,
@@ -71,140 +96,107 @@ def decode(
 ) -> list[Candidates]:
     """Find the spans and triples of each text whose scores all exceed `floor`.
 
-    `mask` is bool[batch, length], True for the tokens of a text, which come first.
+    `mask` is True at the tokens that may begin or end a span. What a budget cuts does not depend on the other
+    texts, nor on the device: of candidates with the same score the first by label and place stay.
     """
     bounds = bounds or Bounds()
-    lengths = mask.sum(1).tolist()
-    found = find_spans(spans, mask, floor, bounds)
-    subjects, objects = labels.subjects.to(mask.device), labels.objects.to(mask.device)
+    links = _Links(starts, ends, labels.subjects.to(mask.device), labels.objects.to(mask.device), floor)
+    budgets = [bounds.max_relations(length) for length in mask.sum(1).tolist()]
     results = []
-    for text, (places, scores, spans_cut) in enumerate(found):
-        triples, triple_scores, relations_cut = _link(
-            text, places, scores, starts, ends, subjects, objects, floor, bounds.max_relations(lengths[text])
-        )
-        cut = " and ".join(name for name, was in (("spans", spans_cut), ("relations", relations_cut)) if was)
-        results.append(Candidates(places.cpu(), scores.cpu(), triples.cpu(), triple_scores.cpu(), cut))
+    for text, (found, budget) in enumerate(zip(find_spans(spans, mask, floor, bounds), budgets, strict=True)):
+        triples, scores, was_cut = _find_triples(text, found, links, budget)
+        cut = " and ".join((*found.cut, "relations") if was_cut else found.cut)
+        results.append(Candidates(found.places.cpu(), found.scores.cpu(), triples.cpu(), scores.cpu(), cut))
     return results
 
 
 def find_spans(
-    scores: TokenPairScores, mask: Tensor, floor: float, bounds: Bounds
-) -> list[tuple[Tensor, Tensor, bool]]:
-    """For each text (spans long[n, 3] of (label, start, end), their scores, whether its budget cut some)."""
-    lengths = mask.sum(1).tolist()
-    budgets = [bounds.max_spans(length) for length in lengths]
-    pieces: list[list[tuple[Tensor, Tensor]]] = [[] for _ in lengths]
-    cut = [False] * len(lengths)
-    for rows, columns in _blocks(mask.shape[0], mask.shape[1], bounds.span_width):
-        allowed = _allowed_pairs(mask, rows, columns, bounds.span_width)
-        for label, block in enumerate(scores.block(rows, columns)):
-            hits = (block > floor) & allowed
-            counts = hits.sum((1, 2)).tolist()
-            for text, count in enumerate(counts):
-                if not count:
-                    continue
-                index = hits[text].nonzero()
-                values = block[text][index[:, 0], index[:, 1]]
-                if count > budgets[text]:
-                    cut[text] = True
-                    values, best = values.topk(budgets[text])
-                    index = index[best]
-                offset = index.new_tensor([rows.start, columns.start])
-                pieces[text].append((torch.cat([torch.full_like(index[:, :1], label), index + offset], 1), values))
-    results = []
-    for text, parts in enumerate(pieces):
-        places = torch.cat([place for place, _ in parts]) if parts else mask.new_zeros((0, 3), dtype=torch.long)
-        values = torch.cat([value for _, value in parts]) if parts else mask.new_zeros(0, dtype=torch.float32)
-        if len(values) > budgets[text]:
-            cut[text] = True
-            values, best = values.topk(budgets[text])
-            places = places[best]
-        results.append((places, values, cut[text]))
-    return results
+    scores: TokenPairScores, mask: Bool[Tensor, "batch seq"], floor: float, bounds: Bounds
+) -> list[FoundSpans]:
+    """The best spans of each text whose scores exceed `floor`."""
+    none = FoundSpans(mask.new_zeros((0, 3), dtype=torch.long), mask.new_zeros(0, dtype=torch.float32))
+    found = [none] * len(mask)
+    budgets = [bounds.max_spans(length) for length in mask.sum(1).tolist()]
+    for rows, columns in _blocks(len(mask), scores.num_labels, mask.shape[1]):
+        block = scores.block(rows, columns)
+        pairs = (mask[:, rows, None] & mask[:, None, columns]).triu()  # rows and columns begin at the same token
+        hits = (block > floor).logical_and_(pairs[:, None])
+        for text, budget in enumerate(budgets):
+            # Starts before labels: in this order the spans of one block follow those of another.
+            row, label, column = hits[text].transpose(0, 1).contiguous().nonzero().unbind(1)
+            places = torch.stack((label, row + rows.start, column + columns.start), 1)
+            found[text] = _extend(found[text], places, block[text, label, row, column], budget, bounds.span_width)
+    return found
 
 
-def _blocks(batch: int, length: int, width: int) -> Iterator[tuple[slice, slice]]:
-    """Row blocks of the score matrix with the columns that spans from these rows can reach."""
-    reach = min(length, width)
-    size = max(1, min(length, BLOCK_ELEMENTS // max(1, batch * reach)))
-    for first in range(0, length, size):
-        last = min(length, first + size)
-        yield slice(first, last), slice(first, min(length, last + width))
+def _blocks(batch: int, num_labels: int, length: int) -> Iterator[tuple[slice, slice]]:
+    """Row blocks of the score matrices, with the columns at which spans from these rows can end."""
+    first = 0
+    while first < length:
+        size = max(1, BLOCK_ELEMENTS // (batch * num_labels * (length - first)))
+        yield slice(first, min(length, first + size)), slice(first, length)
+        first += size
 
 
-def _allowed_pairs(mask: Tensor, rows: slice, columns: slice, width: int) -> Tensor:
-    start = torch.arange(rows.start, rows.stop, device=mask.device)[:, None]
-    end = torch.arange(columns.start, columns.stop, device=mask.device)[None, :]
-    return mask[:, rows, None] & mask[:, None, columns] & (start <= end) & (end - start < width)
+def _extend(found: FoundSpans, places: Tensor, scores: Tensor, budget: int, width: int) -> FoundSpans:
+    """The best of the spans found before and of these, and the names of the bounds that cut some so far."""
+    cut = dict.fromkeys(found.cut)
+    narrow = places[:, 2] - places[:, 1] < width
+    if not bool(narrow.all()):
+        cut["span width"] = None
+        places, scores = places[narrow], scores[narrow]
+    if len(found.places) + len(places) > budget:
+        cut["spans"] = None
+        best = _best(scores, budget)
+        places, scores = torch.cat((found.places, places[best])), torch.cat((found.scores, scores[best]))
+        best = _best(scores, budget)
+        return FoundSpans(places[best], scores[best], tuple(cut))
+    return FoundSpans(torch.cat((found.places, places)), torch.cat((found.scores, scores)), tuple(cut))
 
 
-def _link(
-    text: int,
-    places: Tensor,
-    span_scores: Tensor,
-    starts: TokenPairScores,
-    ends: TokenPairScores,
-    subjects_allowed: Tensor,
-    objects_allowed: Tensor,
-    floor: float,
-    budget: int,
-) -> tuple[Tensor, Tensor, bool]:
-    """Triples among the accepted spans of one text: (long[m, 3], their four scores float[m, 4], cut?)."""
-    label = places[:, 0]
-    subject_rows = subjects_allowed.any(0)[label].nonzero()[:, 0]
-    object_rows = objects_allowed.any(0)[label].nonzero()[:, 0]
-    triples = [places.new_zeros((0, 3))]
-    scores = [span_scores.new_zeros((0, 4))]
+def _find_triples(text: int, spans: FoundSpans, links: _Links, budget: int) -> tuple[Tensor, Tensor, bool]:
+    """The best triples of one text: (long[m, 3], their four scores float[m, 4], whether the budget cut some)."""
+    label = spans.places[:, 0]
+    subjects = links.subjects.any(0)[label].nonzero()[:, 0]
+    objects = links.objects.any(0)[label].nonzero()[:, 0]
+    triples, scores = spans.places.new_zeros((0, 3)), spans.scores.new_zeros((0, 4))
     cut = False
-    if len(subject_rows) and len(object_rows):
-        size = max(1, BLOCK_ELEMENTS // (starts.num_labels * len(object_rows)))
-        for rows in subject_rows.split(size):
-            block, values = _link_block(
-                text, places, span_scores, rows, object_rows, starts, ends, subjects_allowed, objects_allowed, floor
-            )
-            block, values, was_cut = _keep_best(block, values, budget)
-            cut |= was_cut
-            triples.append(block)
-            scores.append(values)
-    block, values, was_cut = _keep_best(torch.cat(triples), torch.cat(scores), budget)
-    return block, values, cut or was_cut
+    if len(subjects) and len(objects):
+        for rows in subjects.split(max(1, BLOCK_ELEMENTS // (links.starts.num_labels * len(objects)))):
+            *block, cut_here = _join(text, spans, rows, objects, links, budget)
+            triples, scores = torch.cat((triples, block[0])), torch.cat((scores, block[1]))
+            best = _best(scores.amin(1), budget)
+            cut |= cut_here or len(best) < len(triples)
+            triples, scores = triples[best], scores[best]
+    return triples, scores, cut
 
 
-def _link_block(
-    text: int,
-    places: Tensor,
-    span_scores: Tensor,
-    subject_rows: Tensor,
-    object_rows: Tensor,
-    starts: TokenPairScores,
-    ends: TokenPairScores,
-    subjects_allowed: Tensor,
-    objects_allowed: Tensor,
-    floor: float,
-) -> tuple[Tensor, Tensor]:
-    subjects, objects = places[subject_rows], places[object_rows]
-    start_scores = starts.at(text, subjects[:, 1], objects[:, 1])
-    end_scores = ends.at(text, subjects[:, 2], objects[:, 2])
+def _join(
+    text: int, spans: FoundSpans, subjects: Tensor, objects: Tensor, links: _Links, budget: int
+) -> tuple[Tensor, Tensor, bool]:
+    """The best triples of these subjects and objects, their four scores, and whether the budget cut some."""
+    s_label, s_start, s_end = spans.places[subjects].unbind(1)
+    o_label, o_start, o_end = spans.places[objects].unbind(1)
+    start_scores, end_scores = links.starts.at(text, s_start, o_start), links.ends.at(text, s_end, o_end)
     weakest = torch.minimum(start_scores, end_scores)
-    predicate, row, column = (weakest > floor).nonzero(as_tuple=True)
-    fits = subjects_allowed[predicate, subjects[row, 0]] & objects_allowed[predicate, objects[column, 0]]
-    predicate, row, column = predicate[fits], row[fits], column[fits]
-    triples = torch.stack([subject_rows[row], predicate, object_rows[column]], 1)
-    scores = torch.stack(
-        [
-            span_scores[subject_rows[row]],
-            span_scores[object_rows[column]],
-            start_scores[predicate, row, column],
-            end_scores[predicate, row, column],
-        ],
-        1,
-    )
-    return triples, scores
+    # Subjects before predicates: in this order the triples of one block follow those of another.
+    hits = (weakest > links.floor).transpose(0, 1).contiguous().nonzero()
+    row, predicate, column = hits.unbind(1)
+    row, predicate, column = hits[links.allow(predicate, s_label[row], o_label[column])].unbind(1)
+    s_score, o_score = spans.scores[subjects], spans.scores[objects]
+    best = _best(weakest[predicate, row, column].minimum(s_score[row]).minimum(o_score[column]), budget)
+    cut = len(best) < len(row)
+    row, predicate, column = row[best], predicate[best], column[best]
+    link_scores = start_scores[predicate, row, column], end_scores[predicate, row, column]
+    triples = torch.stack((subjects[row], predicate, objects[column]), 1)
+    return triples, torch.stack((s_score[row], o_score[column], *link_scores), 1), cut
 
 
-def _keep_best(triples: Tensor, scores: Tensor, budget: int) -> tuple[Tensor, Tensor, bool]:
-    """The `budget` triples whose weakest score is highest."""
-    if len(triples) <= budget:
-        return triples, scores, False
-    best = scores.amin(1).topk(budget).indices
-    return triples[best], scores[best], True
+def _best(values: Float[Tensor, " n"], budget: int) -> Int[Tensor, " m"]:
+    """Where the `budget` highest values are, or all of fewer, in their order; of equal values the first are taken."""
+    if len(values) <= budget:
+        return torch.arange(len(values), device=values.device)
+    beaten = values.topk(budget + 1).values[-1]
+    above = (values > beaten).nonzero()[:, 0]
+    equal = (values == beaten).nonzero()[: budget - len(above), 0]
+    return torch.cat((above, equal)).sort().values

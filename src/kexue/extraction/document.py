@@ -182,8 +182,11 @@ def _span_from_json(record: Any, text: str, what: str) -> Span:
             f"{what} start={start!r} end={end!r} is not a span of its text of {len(text)} characters "
             "(character offsets, end exclusive)"
         )
-    fragments = _fragments(record.get("fragments") or (), start, end, what)
-    span = Span(start, end, str(record.get("label", "")), _read_score(record), fragments)
+    fragments = _fragments(record.get("fragments") or [], start, end, what)
+    label = record.get("label")
+    if label is not None and not isinstance(label, str):
+        raise DataError(f"{what} 'label' must be a string, got {label!r}")
+    span = Span(start, end, label or "", _read_score(record), fragments)
     written = record.get("text")
     if written is not None and written != span.surface(text):
         raise DataError(
@@ -194,14 +197,17 @@ def _span_from_json(record: Any, text: str, what: str) -> Span:
 
 
 def _fragments(values: Any, start: int, end: int, what: str) -> tuple[tuple[int, int], ...]:
-    try:
-        fragments = tuple((int(first), int(last)) for first, last in values)
-    except (TypeError, ValueError):
-        raise DataError(f"{what} fragments={values!r} is not a list of [start, end]") from None
-    places = [place for fragment in fragments for place in fragment]
-    if fragments and (places != sorted(places) or places[0] != start or places[-1] != end):
+    if not isinstance(values, list) or not all(_is_pair_of_ints(piece) for piece in values):
+        raise DataError(f"{what} fragments={values!r} is not a list of [start, end]")
+    places = [place for piece in values for place in piece]
+    in_order = places == sorted(places) and all(first < last for first, last in values)
+    if values and not (in_order and places[0] == start and places[-1] == end):
         raise DataError(f"{what} fragments={values!r} do not run from its start {start} to its end {end} in order")
-    return fragments
+    return tuple((first, last) for first, last in values)
+
+
+def _is_pair_of_ints(value: Any) -> bool:
+    return isinstance(value, list) and [type(item) for item in value] == [int, int]
 
 
 def _unaligned_from_json(record: Any) -> Unaligned:
@@ -238,14 +244,14 @@ def _items(record: Mapping[str, Any], key: str) -> list[Any]:
 
 
 def _meta(record: Mapping[str, Any]) -> dict[str, Any]:
-    meta = record.get("meta") or {}
-    if not isinstance(meta, Mapping):
+    meta = record.get("meta")
+    if meta is not None and not isinstance(meta, Mapping):
         raise DataError(f"'meta' must be an object, got {type(meta).__name__}")
-    return dict(meta)
+    return dict(meta or {})
 
 
 def _read_score(record: Mapping[str, Any]) -> float | None:
     score = record.get("score")
-    if score is not None and (isinstance(score, bool) or not isinstance(score, int | float)):
-        raise DataError(f"'score' must be a number, got {score!r}")
+    if score is not None and not (type(score) in (int, float) and 0 <= score <= 1):
+        raise DataError(f"'score' must be a number between 0 and 1, got {score!r}")
     return None if score is None else float(score)

@@ -22,6 +22,7 @@ from kexue.extraction.document import Document, Relation, Span
 from kexue.extraction.schema import Schema
 
 ROLES = ("subject", "object")
+Pair = tuple[int, int, int]  # (label, start token, end token)
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,12 @@ class SpanLabels:
     @cached_property
     def subjects(self) -> Tensor:
         """bool[predicates, labels]: may a span of this label be the subject?"""
-        return self._allowed([relation.subject_types for relation in self.schema.relation_types], ROLES[0])
+        return self._allowed([self.schema.end_types(relation)[0] for relation in self.schema.relation_types], ROLES[0])
 
     @cached_property
     def objects(self) -> Tensor:
         """bool[predicates, labels]: may a span of this label be the object?"""
-        return self._allowed([relation.object_types for relation in self.schema.relation_types], ROLES[1])
+        return self._allowed([self.schema.end_types(relation)[1] for relation in self.schema.relation_types], ROLES[1])
 
     def _allowed(self, types: Sequence[tuple[str, ...]], role: str) -> Tensor:
         rows = [
@@ -62,13 +63,13 @@ class Links:
     """Labelled token pairs of one text, each list without repeats.
 
     `spans` holds (label, start, end), `starts` and `ends` (predicate, subject token, object token). `unplaced`
-    says in words what could not become token pairs; `inexact` counts spans whose boundary falls inside a token,
-    so that a prediction can only cover them.
+    says in words what could not become token pairs; `inexact` counts spans that begin or end inside a token or are
+    discontinuous, so that a prediction can only cover them.
     """
 
-    spans: list[tuple[int, int, int]] = field(default_factory=list)
-    starts: list[tuple[int, int, int]] = field(default_factory=list)
-    ends: list[tuple[int, int, int]] = field(default_factory=list)
+    spans: list[Pair] = field(default_factory=list)
+    starts: list[Pair] = field(default_factory=list)
+    ends: list[Pair] = field(default_factory=list)
     unplaced: list[str] = field(default_factory=list)
     inexact: int = 0
 
@@ -84,43 +85,34 @@ class LinkEncoder:
 
     def __call__(self, document: Document, tokens: Tokens) -> Links:
         """The labelled token pairs of a document, implied relations included."""
-        links = Links(unplaced=[f"{item.kind} {item.label!r}: {item.reason}" for item in document.unaligned])
-        places: dict[Span, tuple[int, int] | None] = {}
-        spans: dict[tuple[int, int, int], None] = {}
-        starts: dict[tuple[int, int, int], None] = {}
-        ends: dict[tuple[int, int, int], None] = {}
-        inexact = 0
-
-        def place(span: Span) -> tuple[int, int] | None:
-            nonlocal inexact
-            if span not in places:
-                found = token_span(tokens, span.start, span.end)
-                places[span] = None if found is None else (found.first, found.last)
-                inexact += found is not None and not found.exact
-                if found is None:
-                    links.unplaced.append(f"span {span.surface(document.text)!r}: no token covers it")
-            return places[span]
-
-        if self._schema.typed:
-            for span in document.entities:
-                if (found := place(span)) is not None:
-                    spans[self._span[span.label], *found] = None
-        for relation in self._closed(document.relations):
-            subject, object_ = place(relation.subject), place(relation.object)
-            if subject is None or object_ is None:
-                continue
-            spans[self._label(relation.subject, 0), *subject] = None
-            spans[self._label(relation.object, 1), *object_] = None
-            predicate = self._predicate[relation.predicate]
-            starts[predicate, subject[0], object_[0]] = None
-            ends[predicate, subject[1], object_[1]] = None
-        return Links(list(spans), list(starts), list(ends), links.unplaced, inexact)
+        facts = close_relations(document.relations, self._schema)
+        entities = document.entities if self._schema.typed else []
+        wanted = dict.fromkeys((*entities, *(end for fact in facts for end in (fact.subject, fact.object))))
+        found = ((span, token_span(tokens, span.start, span.end)) for span in wanted)
+        places = {span: place for span, place in found if place is not None}
+        facts = [fact for fact in facts if fact.subject in places and fact.object in places]
+        labelled = [(self._span[span.label], places[span]) for span in entities if span in places]
+        labelled += [
+            (self._label(end, role), places[end])
+            for fact in facts
+            for role, end in enumerate((fact.subject, fact.object))
+        ]
+        joined = [(self._predicate[fact.predicate], places[fact.subject], places[fact.object]) for fact in facts]
+        return Links(
+            spans=_distinct((label, place.first, place.last) for label, place in labelled),
+            starts=_distinct((label, subject.first, object_.first) for label, subject, object_ in joined),
+            ends=_distinct((label, subject.last, object_.last) for label, subject, object_ in joined),
+            unplaced=[f"{item.kind} {item.label!r}: {item.reason}" for item in document.unaligned]
+            + [f"span {span.surface(document.text)!r}: no token covers it" for span in wanted if span not in places],
+            inexact=sum(bool(span.fragments) or not place.exact for span, place in places.items()),
+        )
 
     def _label(self, span: Span, role: int) -> int:
         return self._span[span.label] if self._schema.typed else role
 
-    def _closed(self, relations: Iterable[Relation]) -> list[Relation]:
-        return close_relations(relations, self._schema)
+
+def _distinct(pairs: Iterable[Pair]) -> list[Pair]:
+    return list(dict.fromkeys(pairs))
 
 
 def close_relations(relations: Iterable[Relation], schema: Schema) -> list[Relation]:
@@ -136,7 +128,7 @@ def close_relations(relations: Iterable[Relation], schema: Schema) -> list[Relat
     return list(closed.values())
 
 
-def stack_positives(pairs: Sequence[Sequence[tuple[int, int, int]]]) -> Tensor:
+def stack_positives(pairs: Sequence[Sequence[Pair]]) -> Tensor:
     """Positives of a batch, long[n, 4] of (text, label, start, end), from each text's (label, start, end)."""
     rows = [(text, *pair) for text, items in enumerate(pairs) for pair in items]
     return torch.tensor(rows, dtype=torch.long).reshape(len(rows), 4)

@@ -8,7 +8,7 @@ inverse of another.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -49,6 +49,12 @@ class Schema:
             if relation.inverse is not None and relation.inverse not in self.predicates:
                 raise SchemaError(
                     f"inverse of {relation.name!r}: {unknown('relation type', relation.inverse, self.predicates)}"
+                )
+        for name, inverse in self._inverses():
+            if self._inverse[name] != inverse:
+                raise SchemaError(
+                    f"relation {name!r} has two inverses, {inverse!r} and {self._inverse[name]!r}; "
+                    "a symmetric relation is its own"
                 )
 
     @cached_property
@@ -113,11 +119,19 @@ class Schema:
 
     def implied(self, relation: Relation) -> Relation | None:
         """The relation that follows from this one by symmetry or as its inverse, with the same score."""
-        declared = self._by_name.get(relation.predicate)
-        if declared is None:
-            return None
-        name = declared.name if declared.symmetric else self._inverse.get(declared.name)
+        name = self._inverse.get(relation.predicate)
         return None if name is None else Relation(relation.object, name, relation.subject, relation.score)
+
+    def end_types(self, relation: RelationType) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The types that may stand at its subject and its object, empty for any: its own and those of its inverse.
+
+        A relation and its inverse say the same, so what either may join the other may join the other way round.
+        """
+        if relation.name not in self._inverse:
+            return relation.subject_types, relation.object_types
+        inverse = self._by_name[self._inverse[relation.name]]
+        subjects = _either(relation.subject_types, inverse.object_types)
+        return subjects, _either(relation.object_types, inverse.subject_types)
 
     @cached_property
     def _by_name(self) -> dict[str, RelationType]:
@@ -125,8 +139,16 @@ class Schema:
 
     @cached_property
     def _inverse(self) -> dict[str, str]:
-        declared = {relation.name: relation.inverse for relation in self.relation_types if relation.inverse}
-        return {inverse: name for name, inverse in declared.items()} | declared
+        return dict(self._inverses())
+
+    def _inverses(self) -> Iterator[tuple[str, str]]:
+        """Each relation with what it is called the other way round."""
+        for relation in self.relation_types:
+            if relation.symmetric:
+                yield relation.name, relation.name
+            if relation.inverse is not None:
+                yield relation.name, relation.inverse
+                yield relation.inverse, relation.name
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -140,6 +162,11 @@ class Schema:
             tuple(RelationType(**_tuples(relation)) for relation in record.get("relation_types", ())),
             tuple((name, tuple(roles)) for name, roles in record.get("event_types", ())),
         )
+
+
+def _either(types: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
+    """The types of both; none means any, with whatever else."""
+    return tuple(dict.fromkeys(types + others)) if types and others else ()
 
 
 def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from kexue.ops.precision import exact_dtype
 from kexue.ops.rotary import rotary
 
 Weights = Float[Tensor, "batch seq seq"]
@@ -40,7 +41,7 @@ class SquaredReLU(AttentionMap):
     """
 
     def __call__(self, query: Vectors, key: Vectors, mask: Mask) -> Weights:
-        shrink = (_num_tokens(mask) * query.shape[-1]).rsqrt().to(query.dtype)
+        shrink = (_num_tokens(mask, query) * query.shape[-1]).rsqrt().to(query.dtype)
         kept = key * mask.unsqueeze(-1)
         return torch.relu(query * shrink @ kept.mT).square()
 
@@ -65,7 +66,7 @@ class EntropyInvariantSoftmax(AttentionMap):
     shortest: int = 16
 
     def __call__(self, query: Vectors, key: Vectors, mask: Mask) -> Weights:
-        growth = _num_tokens(mask).clamp(min=self.shortest).log() / math.log(self.length)
+        growth = _num_tokens(mask, query).clamp(min=self.shortest).log() / math.log(self.length)
         return _masked_softmax(query * (growth * query.shape[-1] ** -0.5).to(query.dtype) @ key.mT, mask)
 
 
@@ -134,9 +135,9 @@ class GatedAttentionUnit(nn.Module):
         return z * self.scale[:, None, None] + self.offset[:, None, None]
 
 
-def _num_tokens(mask: Mask) -> Float[Tensor, "batch 1 1"]:
-    """How many tokens each text has, at least one."""
-    return mask.sum(-1).clamp(min=1).float()[:, None, None]
+def _num_tokens(mask: Mask, vectors: Vectors) -> Float[Tensor, "batch 1 1"]:
+    """How many tokens each text has, at least one; in float32 at least, as half precision cannot count."""
+    return mask.sum(-1).clamp(min=1).to(exact_dtype(vectors))[:, None, None]
 
 
 def _masked_softmax(scores: Weights, mask: Mask) -> Weights:

@@ -9,10 +9,8 @@ Source of the two kinds: Su, kexue.fm/archives/8373 (2021) and 8877 (2022).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -36,8 +34,8 @@ class TokenPairScores(ABC):
         """How many labels are scored."""
 
     @abstractmethod
-    def block(self, rows: slice, columns: slice) -> Iterator[Float[Tensor, "batch rows columns"]]:
-        """The scores of the starts `rows` and the ends `columns`: one tensor per label, in label order."""
+    def block(self, rows: slice, columns: slice) -> Float[Tensor, "batch num_labels rows columns"]:
+        """The scores of the starts `rows` and the ends `columns`."""
 
     @abstractmethod
     def at(self, batch: int, starts: Int[Tensor, " m"], ends: Int[Tensor, " n"]) -> Float[Tensor, "num_labels m n"]:
@@ -49,8 +47,7 @@ class TokenPairScores(ABC):
 
     def dense(self) -> Float[Tensor, "batch num_labels seq seq"]:
         """All scores in one tensor: for tests and pictures only."""
-        blocks = list(self.block(slice(None), slice(None)))
-        return torch.stack(blocks, dim=1)
+        return self.block(slice(None), slice(None))
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +64,9 @@ class FactorizedScores(TokenPairScores):
     def num_labels(self) -> int:
         return self.row.shape[1]
 
-    def block(self, rows: slice, columns: slice) -> Iterator[Float[Tensor, "batch rows columns"]]:
+    def block(self, rows: slice, columns: slice) -> Float[Tensor, "batch num_labels rows columns"]:
         shared = _product(self.query[:, rows], self.key[:, columns])
-        for row, column in zip(self.row[:, :, rows].unbind(1), self.column[:, :, columns].unbind(1), strict=True):
-            yield shared + row[:, :, None] + column[:, None, :]
+        return (shared[:, None] + self.row[:, :, rows, None]).add_(self.column[:, :, None, columns])
 
     def at(self, batch: int, starts: Int[Tensor, " m"], ends: Int[Tensor, " n"]) -> Float[Tensor, "num_labels m n"]:
         shared = _product(self.query[batch, starts], self.key[batch, ends])
@@ -93,9 +89,8 @@ class ProductScores(TokenPairScores):
     def num_labels(self) -> int:
         return self.query.shape[1]
 
-    def block(self, rows: slice, columns: slice) -> Iterator[Float[Tensor, "batch rows columns"]]:
-        for query, key in zip(self.query.unbind(1), self.key.unbind(1), strict=True):
-            yield _product(query[:, rows], key[:, columns])
+    def block(self, rows: slice, columns: slice) -> Float[Tensor, "batch num_labels rows columns"]:
+        return _product(self.query[:, :, rows], self.key[:, :, columns])
 
     def at(self, batch: int, starts: Int[Tensor, " m"], ends: Int[Tensor, " n"]) -> Float[Tensor, "num_labels m n"]:
         return _product(self.query[batch][:, starts], self.key[batch][:, ends])

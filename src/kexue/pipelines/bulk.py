@@ -120,7 +120,9 @@ def extract_file(
     A partial output of the same input, model and options is continued; raises `OptionError` if it is of others.
     """
     if output.is_dir() or output.resolve() == source.resolve():
-        raise OptionError(f"{output}: the output must be a file of its own, not {'a folder' if output.is_dir() else 'the input'}")
+        raise OptionError(
+            f"{output}: the output must be a file of its own, not {'a folder' if output.is_dir() else 'the input'}"
+        )
     partial = output.with_name(output.name + ".partial")
     job = output.with_name(output.name + ".partial.job")
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,9 @@ def make_parser(name: str, description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=1, help="threads of every case (default 1)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds, of which the median counts (default 5)")
     parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn (default 0)")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs; the numbers mean nothing")
+    parser.add_argument(
+        "--quick", action="store_true", help="tiny sizes, to see that it runs; the numbers mean nothing"
+    )
     return parser
 
 

@@ -24,7 +24,8 @@ class Target:
     def __str__(self) -> str:
         sign = "at most" if self.at_most else "at least"
         verdict = "reached" if self.reached else "MISSED"
-        return f"{self.name}: {number(self.measured)}{self.unit}, target {sign} {number(self.promised)}{self.unit}: {verdict}"
+        measured, promised = (f"{number(value)}{self.unit}" for value in (self.measured, self.promised))
+        return f"{self.name}: {measured}, target {sign} {promised}: {verdict}"
 
 
 @dataclass

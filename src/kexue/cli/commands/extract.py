@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 STREAM_CHUNK = 256  # documents that are read from a pipe before their results are written
 
+
 def extract(
     model: Annotated[str, typer.Argument(help="Folder of a trained model, or its hub id.")],
     input: Annotated[

@@ -1,0 +1,97 @@
+"""Every benchmark runs, is listed, explains itself, and prints what it promises."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from collections.abc import Iterator
+from importlib import import_module
+
+import pytest
+import torch
+
+from kexue.benchmarks.__main__ import WITHOUT_DATA, main, summaries
+from kexue.benchmarks.heads import efficient_floor, standard_floor
+from kexue.benchmarks.long import widened
+from kexue.benchmarks.measuring.machine import Rates
+from kexue.benchmarks.synthetic import make_batch, make_head
+
+PROMISES = {
+    "heads": ("efficient heads", "standard heads", "sparse / ours", "floor"),
+    "decoding": ("peer / ours", "untrained, slowest round", "all above 0, slowest round"),
+    "step": ("training / encoder", "bfloat16, largest share of the heads"),
+    "extract": ("kexue extract / encoder", "tokenising", "heads and decoding"),
+    "long": ("encoder time of a token", "trained heads", "untrained heads"),
+}
+
+
+@pytest.fixture(autouse=True)
+def threads_and_environment_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("RAYON_NUM_THREADS", "TOKENIZERS_PARALLELISM"):
+        monkeypatch.setenv(name, os.environ.get(name, "false"))
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("name", WITHOUT_DATA)
+@pytest.mark.filterwarnings("ignore::SyntaxWarning", "ignore::DeprecationWarning")  # of bert4torch and tensorboard
+def test_a_benchmark_runs_and_prints_what_it_promises(name: str, capsys: pytest.CaptureFixture[str]):
+    main([name, "--quick"])
+    printed = capsys.readouterr().out
+    assert "seed 0" in printed
+    assert "GFLOP/s" in printed
+    assert f"torch {torch.__version__}" in printed
+    assert not [promise for promise in PROMISES[name] if promise not in printed]
+
+
+def test_all_benchmarks_are_listed_with_their_first_sentence(capsys: pytest.CaptureFixture[str]):
+    main([])
+    printed = capsys.readouterr().out
+    assert {*WITHOUT_DATA, "occurrence"} == summaries().keys()
+    for summary in summaries().values():
+        assert summary in printed
+
+
+def test_a_misspelt_benchmark_is_answered_with_the_right_one():
+    with pytest.raises(SystemExit, match="Did you mean 'decoding'"):
+        main(["decodin"])
+
+
+@pytest.mark.parametrize("name", WITHOUT_DATA)
+def test_help_says_how_it_is_measured(name: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as exit:
+        import_module(f"kexue.benchmarks.{name}").main(["--help"])
+    assert exit.value.code == 0
+    printed = capsys.readouterr().out
+    assert f"python -m kexue.benchmarks.{name}" in printed
+    assert "--threads" in printed
+
+
+def test_the_floor_of_efficient_heads_is_their_products_counted_by_hand():
+    infinite = Rates(flops=1.0, bandwidth=float("inf"))
+    project = 384 * 3 * 128  # three projections of a token to a query and a key of 64
+    terms = 128 * 2 * (2 + 5 + 5)  # its row and column term for each label
+    pairs = 7 * (3 * 64 + 2 + 5 + 5)  # with each other token: three products, and one for each label's sum
+    assert efficient_floor(5, 7, 1, infinite) == 6 * 7 * (project + terms + pairs)
+
+
+def test_standard_heads_cost_more_than_efficient_ones():
+    rates = Rates(flops=1e11, bandwidth=4e10)
+    assert standard_floor(24, 128, 8, rates) > 10 * efficient_floor(24, 128, 8, rates)
+
+
+def test_widened_heads_find_what_the_heads_found_and_nothing_new():
+    torch.manual_seed(0)
+    head, batch = make_head(3), make_batch(3, 12, batch_size=2)
+    wide = widened(head, 8)
+    assert len(wide.labels.schema.predicates) == 8
+    with torch.no_grad():
+        scores, wider = head.starts(batch.hidden).dense(), wide.starts(batch.hidden).dense()
+    torch.testing.assert_close(wider[:, :3], scores)
+    assert float(wider[:, 3:].max()) < -900
+
+
+def test_options_of_a_quick_run_are_tiny():
+    options: Namespace = import_module("kexue.benchmarks.heads")._options(["--quick"])
+    assert max(options.lengths) <= 32

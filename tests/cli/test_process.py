@@ -1,0 +1,67 @@
+"""The command as a process: how fast it starts, what signals and broken pipes do to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.training.tiny import sentences
+
+KEXUE = [sys.executable, "-m", "kexue.cli"]
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+def test_help_does_not_wait_for_torch():
+    code = (
+        "import sys; sys.argv = ['kexue', '--help']\n"
+        "from kexue.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(*{'torch', 'transformers', 'numpy'} & sys.modules.keys())"
+    )
+    began = time.process_time()
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == ""
+    assert time.process_time() - began < 1.0
+
+
+def test_both_ways_to_start_the_command_are_one():
+    shown = [
+        subprocess.run([*start, "--version"], capture_output=True, text=True, check=True).stdout
+        for start in (KEXUE, [str(Path(sys.executable).parent / "kexue")])
+    ]
+    assert shown[0] == shown[1]
+
+
+@pytest.mark.slow
+def test_a_reader_that_goes_away_ends_the_command_quietly(fitted: Path, tmp_path: Path):
+    text = "\n".join(item.text for item in sentences(10)) + "\n"
+    (tmp_path / "in.txt").write_text(text * 200)
+    command = [*KEXUE, "extract", str(fitted), str(tmp_path / "in.txt")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT) as process:
+        assert process.stdout.readline().startswith(b'{"text"')
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
+
+
+@pytest.mark.slow
+def test_an_interrupt_says_no_traceback_and_the_job_goes_on_afterwards(fitted: Path, tmp_path: Path):
+    text = "\n".join(item.text for item in sentences(10)) + "\n"
+    (tmp_path / "in.txt").write_text(text * 300)
+    command = [*KEXUE, "extract", str(fitted), str(tmp_path / "in.txt"), "--output", str(tmp_path / "out.jsonl")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+        assert "documents" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert "Traceback" not in process.stderr.read()
+    assert process.returncode == 130
+    run = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=True)
+    counts = [int(line.split()[0]) for line in run.stderr.splitlines()]
+    assert counts[0] == 3000 and counts[-1] == 3000
+    assert len((tmp_path / "out.jsonl").read_text("utf-8").splitlines()) == 3000
