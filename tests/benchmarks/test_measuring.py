@@ -10,7 +10,7 @@ import torch
 from kexue.benchmarks.measuring.machine import Rates, describe
 from kexue.benchmarks.measuring.memory import peak_bytes
 from kexue.benchmarks.measuring.report import Report, Target, number
-from kexue.benchmarks.measuring.timing import Elapsed, Times, interleaved
+from kexue.benchmarks.measuring.timing import Elapsed, Ratio, Times, interleaved
 
 
 def test_cases_take_turns_after_one_warm_up_each():
@@ -82,3 +82,11 @@ def test_numbers_have_three_digits_and_no_exponent(value: float, text: str):
 def test_a_table_is_markdown(capsys: pytest.CaptureFixture[str]):
     Report().table(["a", "b"], [["x", 1.5]])
     assert capsys.readouterr().out == "| a | b |\n| --- | --- |\n| x | 1.5 |\n\n"
+
+
+@pytest.mark.parametrize(("threads", "decides"), [(1, 2.0), (2, 3.0)])
+def test_processor_time_decides_with_one_thread_and_wall_time_with_more(
+    threads: int, decides: float, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert Ratio(wall=3.0, cpu=2.0).sound == decides

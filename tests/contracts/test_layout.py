@@ -58,8 +58,8 @@ def test_every_part_of_the_package_has_its_place_on_the_ladder():
 
 def test_names_that_mislead_are_not_used():
     misleading = re.compile("alpha" + r"_bar|tril_" + r"mask|padding_" + "mask")
-    found = [name(path) for path in MODULES if misleading.search(path.read_text("utf-8"))]
-    assert not found
+    ours = [path for path in MODULES if "peers" not in path.parts]  # peers are called by their own names
+    assert not [name(path) for path in ours if misleading.search(path.read_text("utf-8"))]
 
 
 def test_nothing_names_a_place_on_somebodys_machine():

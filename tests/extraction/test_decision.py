@@ -87,6 +87,12 @@ def test_a_rare_class_borrows_the_threshold_of_the_pool():
     assert 0.6 < chosen[1] <= 0.9  # by itself it would take 0.3
 
 
+def test_among_equally_good_thresholds_the_one_nearest_one_half_is_taken():
+    confidence = [0.95] * 30 + [0.05] * 30
+    chosen = best_thresholds(np.array(confidence), judged(confidence, [True] * 30 + [False] * 30, [0] * 60, [30]))
+    assert chosen[0] == 0.5
+
+
 def test_a_threshold_for_a_wanted_precision_reaches_it_and_is_the_lowest_that_does():
     confidence = np.linspace(0.02, 0.98, 2_000)
     correct = np.random.default_rng(5).random(2_000) < confidence

@@ -34,7 +34,7 @@ from transformers import PreTrainedModel, TrainerCallback
 
 from kexue.benchmarks.measuring.machine import Rates
 from kexue.benchmarks.measuring.options import begin, make_parser
-from kexue.benchmarks.measuring.report import Report, Target, number
+from kexue.benchmarks.measuring.report import Report, Target
 from kexue.benchmarks.measuring.timing import Elapsed, Run, Stopwatch, Times, interleaved
 from kexue.benchmarks.real import demo_sentences, few_sentences
 from kexue.benchmarks.synthetic import make_batch, make_head
@@ -203,22 +203,14 @@ def _step(report: Report, rates: Rates, options: Namespace) -> None:
         with tempfile.TemporaryDirectory() as folder:
             trainer = _trainer(precision, Path(folder), options)
             times = measure(trainer, options.batches, rounds=options.rounds)
-        rows.append([precision, *_cells(times, options.batches)])
+        step, heads = times["training"].ratio(times["encoder"]), times["heads"].ratio(times["training"])
         update = rates.floor(0, WEIGHT_TRAFFIC * sum(value.numel() for value in trainer.model.parameters()))
-        rows[-1].append(1 + update * options.batches / times["encoder"].median_wall)
-        for name in ("training", "heads"):
-            ratio = times[name].ratio(times["encoder" if name == "training" else "training"])
-            promised, what = (1.15, "step / encoder") if name == "training" else (0.05, "heads / step")
-            report.target(Target(f"{precision}, {what}", max(ratio.wall, ratio.cpu), promised, at_most=True))
+        floor = 1 + update * options.batches / times["encoder"].median_cpu
+        rows.append([precision, *(times[name].each(1e3 / options.batches) for name in CASES), step, floor])
+        report.target(Target(f"{precision}, step / encoder", step.sound, 1.15, at_most=True))
+        report.target(Target(f"{precision}, heads / step", heads.sound, 0.05, at_most=True))
     report.line("\nms a batch, wall / processor\n")
     report.table(["precision", *CASES, "training / encoder", "its floor"], rows)
-
-
-def _cells(times: dict[str, Times], num_batches: int) -> list[object]:
-    each = 1e3 / num_batches
-    ratio = times["training"].ratio(times["encoder"])
-    cells = [f"{number(each * times[name].median_wall)} / {number(each * times[name].median_cpu)}" for name in CASES]
-    return [*cells, f"{ratio.wall:.3f} / {ratio.cpu:.3f}"]
 
 
 def _trainer(precision: str, folder: Path, options: Namespace) -> ExtractionTrainer:
@@ -242,21 +234,17 @@ def _trainer(precision: str, folder: Path, options: Namespace) -> ExtractionTrai
 def _shares(report: Report, options: Namespace) -> None:
     encoder, _ = load_encoder(options.encoder, texts=[document.text for document in demo_sentences(50)])
     encoder.set_attn_implementation("eager")  # as in a training on a CPU
-    report.line("heads and loss / (encoder and heads and loss), forward and backward, batches of 8; ms, wall\n")
+    sizes = [(labels, length) for labels in options.predicates for length in options.lengths]
+    report.line("heads and loss in a batch of 8, forward and backward; ms, wall / processor\n")
     for precision in PRECISIONS:
-        rows, worst = [], 0.0
-        for num_predicates in options.predicates:
-            for length in options.lengths:
-                times = share_of_heads(
-                    encoder, num_predicates, length, precision, rounds=options.rounds, seed=options.seed
-                )
-                ratio = times["heads"].ratio(times["encoder"])
-                share = [value / (1 + value) for value in (ratio.wall, ratio.cpu)]
-                worst = max(worst, *share)
-                rows.append([precision, num_predicates, length, 1e3 * times["encoder"].median_wall,
-                             1e3 * times["heads"].median_wall, f"{share[0]:.2%} / {share[1]:.2%}"])  # fmt: skip
-        report.table(["precision", "predicates", "length", "encoder", "heads", "share, wall / processor"], rows)
-        report.target(Target(f"{precision}, largest share of the heads", worst, 0.05, at_most=True))
+        rows, shares = [], []
+        for size in sizes:
+            times = share_of_heads(encoder, *size, precision, rounds=options.rounds, seed=options.seed)
+            over_encoder = times["heads"].ratio(times["encoder"]).sound
+            shares.append(over_encoder / (1 + over_encoder))
+            rows.append([*size, times["encoder"].each(1e3), times["heads"].each(1e3), f"{shares[-1]:.1%}"])
+        report.table(["predicates", "length", f"encoder, {precision}", "heads and loss", "share of both"], rows)
+        report.target(Target(f"{precision}, largest share of the heads", max(shares), 0.05, at_most=True))
         report.line()
 
 

@@ -20,6 +20,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from kexue.errors import OptionError, unknown
 from kexue.layers.gau import ATTENTION_MAPS, GatedAttentionUnit
+from kexue.layers.global_pointer import TRUNCATED_STD
 
 NORMS: dict[str, Callable[[int, float], nn.Module]] = {
     "rms": lambda dim, tiny: nn.RMSNorm(dim, eps=tiny, elementwise_affine=False),
@@ -31,8 +32,6 @@ PRESETS: dict[str, dict[str, int]] = {
     "gau-base": {"hidden_size": 768, "num_hidden_layers": 24},
 }
 """Sizes by name; two layers do the work of one Transformer layer, and gau-base is as large as BERT-base."""
-TRUNCATED_STD = 0.87962566
-"""Standard deviation of a unit normal law cut off at two standard deviations."""
 
 
 class GAUConfig(PretrainedConfig):
@@ -158,11 +157,14 @@ class GAUModel(PreTrainedModel):
         if attention_mask is None:
             attention_mask = torch.ones(embedded.shape[:-1], device=embedded.device)
         mask = attention_mask.bool()
-        states = [self.dropout(self.norm(embedded))]
-        for layer in self.layers:
-            states.append(layer(states[-1], mask))
         wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
-        return BaseModelOutput(states[-1], hidden_states=tuple(states) if wanted else None)
+        state = self.dropout(self.norm(embedded))
+        states = [state]
+        for layer in self.layers:
+            state = layer(state, mask)
+            if wanted:
+                states.append(state)
+        return BaseModelOutput(state, hidden_states=tuple(states) if wanted else None)
 
     def _init_weights(self, module: nn.Module) -> None:
         """Weights that keep the variance, times N^(-1/3): a unit holds three matrices in series (9052)."""

@@ -44,8 +44,8 @@ def load_encoder(
     """An encoder in float32 and its fast tokenizer, whose `model_max_length` is what the encoder can take.
 
     Args:
-        name_or_folder: a folder, a hub id, a name in `BUNDLED` ("minilm"), or a name in `PRESETS` ("gau-small") for a GAU encoder with random
-            weights and a vocabulary of its own.
+        name_or_folder: a folder, a hub id, a name in `BUNDLED` ("minilm"), or a name in `PRESETS` ("gau-small")
+            for a GAU encoder with random weights and a vocabulary of its own.
         texts: what the vocabulary of a GAU encoder is learnt from; not used otherwise.
         vocab_size: size of that vocabulary at most.
 

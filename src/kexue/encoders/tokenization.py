@@ -1,5 +1,4 @@
-"""Text to tokens and back: every token knows the characters it stands for, so that a span of tokens is a span
-of the text.
+"""Text to tokens and back: every token knows the characters it stands for.
 
 Offsets count characters (Python `str` indices), end exclusive. They never begin or end with white space,
 and a combining mark that the tokenizer drops stays with its letter. Several tokens may stand for one

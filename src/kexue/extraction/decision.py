@@ -136,8 +136,9 @@ def best_thresholds(confidence: Floats, judged: Judged) -> Floats:
     """
     found, right, gold = _smoothed_counts(confidence, judged)
     f1 = 2 * right / np.maximum(found + gold[:, None], 1e-9)
-    # Among equals the threshold that is best for the pool is taken.
-    best = GRID[(f1 + 1e-6 * _pooled_f1(confidence, judged)).argmax(1)]
+    # Among equals the threshold that is best for the pool is taken, and among these the one nearest to the default.
+    preference = 1e-6 * _pooled_f1(confidence, judged) - 1e-9 * np.abs(GRID - DEFAULT_THRESHOLD)
+    best = GRID[(f1 + preference).argmax(1)]
     return np.where(f1.max(1) > 0, best, DEFAULT_THRESHOLD)
 
 

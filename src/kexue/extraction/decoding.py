@@ -61,7 +61,7 @@ class Candidates:
     cut: str = ""
 
 
-class FoundSpans(NamedTuple):
+class _Spans(NamedTuple):
     """The accepted spans of one text."""
 
     places: Int[Tensor, "n 3"]
@@ -96,25 +96,23 @@ def decode(
 ) -> list[Candidates]:
     """Find the spans and triples of each text whose scores all exceed `floor`.
 
-    `mask` is True at the tokens that may begin or end a span. What a budget cuts does not depend on the other
-    texts, nor on the device: of candidates with the same score the first by label and place stay.
+    `mask` is True at the tokens that may begin or end a span. What a budget cuts does not depend on the other texts
+    of the batch: of candidates with the same score the first in the text stay.
     """
     bounds = bounds or Bounds()
     links = _Links(starts, ends, labels.subjects.to(mask.device), labels.objects.to(mask.device), floor)
     budgets = [bounds.max_relations(length) for length in mask.sum(1).tolist()]
     results = []
-    for text, (found, budget) in enumerate(zip(find_spans(spans, mask, floor, bounds), budgets, strict=True)):
+    for text, (found, budget) in enumerate(zip(_find_spans(spans, mask, floor, bounds), budgets, strict=True)):
         triples, scores, was_cut = _find_triples(text, found, links, budget)
         cut = " and ".join((*found.cut, "relations") if was_cut else found.cut)
         results.append(Candidates(found.places.cpu(), found.scores.cpu(), triples.cpu(), scores.cpu(), cut))
     return results
 
 
-def find_spans(
-    scores: TokenPairScores, mask: Bool[Tensor, "batch seq"], floor: float, bounds: Bounds
-) -> list[FoundSpans]:
+def _find_spans(scores: TokenPairScores, mask: Bool[Tensor, "batch seq"], floor: float, bounds: Bounds) -> list[_Spans]:
     """The best spans of each text whose scores exceed `floor`."""
-    none = FoundSpans(mask.new_zeros((0, 3), dtype=torch.long), mask.new_zeros(0, dtype=torch.float32))
+    none = _Spans(mask.new_zeros((0, 3), dtype=torch.long), mask.new_zeros(0, dtype=torch.float32))
     found = [none] * len(mask)
     budgets = [bounds.max_spans(length) for length in mask.sum(1).tolist()]
     for rows, columns in _blocks(len(mask), scores.num_labels, mask.shape[1]):
@@ -138,7 +136,7 @@ def _blocks(batch: int, num_labels: int, length: int) -> Iterator[tuple[slice, s
         first += size
 
 
-def _extend(found: FoundSpans, places: Tensor, scores: Tensor, budget: int, width: int) -> FoundSpans:
+def _extend(found: _Spans, places: Tensor, scores: Tensor, budget: int, width: int) -> _Spans:
     """The best of the spans found before and of these, and the names of the bounds that cut some so far."""
     cut = dict.fromkeys(found.cut)
     narrow = places[:, 2] - places[:, 1] < width
@@ -150,11 +148,11 @@ def _extend(found: FoundSpans, places: Tensor, scores: Tensor, budget: int, widt
         best = _best(scores, budget)
         places, scores = torch.cat((found.places, places[best])), torch.cat((found.scores, scores[best]))
         best = _best(scores, budget)
-        return FoundSpans(places[best], scores[best], tuple(cut))
-    return FoundSpans(torch.cat((found.places, places)), torch.cat((found.scores, scores)), tuple(cut))
+        return _Spans(places[best], scores[best], tuple(cut))
+    return _Spans(torch.cat((found.places, places)), torch.cat((found.scores, scores)), tuple(cut))
 
 
-def _find_triples(text: int, spans: FoundSpans, links: _Links, budget: int) -> tuple[Tensor, Tensor, bool]:
+def _find_triples(text: int, spans: _Spans, links: _Links, budget: int) -> tuple[Tensor, Tensor, bool]:
     """The best triples of one text: (long[m, 3], their four scores float[m, 4], whether the budget cut some)."""
     label = spans.places[:, 0]
     subjects = links.subjects.any(0)[label].nonzero()[:, 0]
@@ -172,7 +170,7 @@ def _find_triples(text: int, spans: FoundSpans, links: _Links, budget: int) -> t
 
 
 def _join(
-    text: int, spans: FoundSpans, subjects: Tensor, objects: Tensor, links: _Links, budget: int
+    text: int, spans: _Spans, subjects: Tensor, objects: Tensor, links: _Links, budget: int
 ) -> tuple[Tensor, Tensor, bool]:
     """The best triples of these subjects and objects, their four scores, and whether the budget cut some."""
     s_label, s_start, s_end = spans.places[subjects].unbind(1)

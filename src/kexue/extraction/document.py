@@ -141,7 +141,7 @@ class Document:
                     _span_from_json(_get(relation, "subject", "relation"), text, "subject"),
                     _string(relation, "predicate", "relation"),
                     _span_from_json(_get(relation, "object", "relation"), text, "object"),
-                    _read_score(relation),
+                    read_score(relation),
                 )
                 for relation in _items(record, "relations")
             ],
@@ -152,7 +152,7 @@ class Document:
                         Argument(_string(argument, "role", "argument"), _span_from_json(argument, text, "argument"))
                         for argument in _items(event, "arguments")
                     ),
-                    _read_score(event),
+                    read_score(event),
                 )
                 for event in _items(record, "events")
             ],
@@ -186,7 +186,7 @@ def _span_from_json(record: Any, text: str, what: str) -> Span:
     label = record.get("label")
     if label is not None and not isinstance(label, str):
         raise DataError(f"{what} 'label' must be a string, got {label!r}")
-    span = Span(start, end, label or "", _read_score(record), fragments)
+    span = Span(start, end, label or "", read_score(record), fragments)
     written = record.get("text")
     if written is not None and written != span.surface(text):
         raise DataError(
@@ -250,7 +250,8 @@ def _meta(record: Mapping[str, Any]) -> dict[str, Any]:
     return dict(meta or {})
 
 
-def _read_score(record: Mapping[str, Any]) -> float | None:
+def read_score(record: Mapping[str, Any]) -> float | None:
+    """The confidence that a record gives; raises `DataError` (without path and line) if it is none."""
     score = record.get("score")
     if score is not None and not (type(score) in (int, float) and 0 <= score <= 1):
         raise DataError(f"'score' must be a number between 0 and 1, got {score!r}")

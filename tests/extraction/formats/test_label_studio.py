@@ -86,6 +86,11 @@ def test_predictions_count_where_nobody_annotated(tmp_path):
     assert annotated.entities == [] and "annotated" not in annotated.meta
 
 
+def test_a_score_that_is_no_confidence_is_refused(tmp_path):
+    with pytest.raises(DataError, match="'score' must be a number between 0 and 1, got 75"):
+        read(tmp_path, task(predictions=[{"result": [{**ENTITIES[0], "score": 75}]}]))
+
+
 def test_a_task_that_nobody_annotated_or_all_cancelled_is_marked(tmp_path):
     predictions = [{"result": ENTITIES}]
     documents = read(tmp_path, task(), task({"result": ENTITIES, "was_cancelled": True}, predictions=predictions))

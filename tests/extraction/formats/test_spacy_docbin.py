@@ -42,12 +42,16 @@ def test_entities_and_span_groups_keep_their_characters(tmp_path):
 def test_relations_of_the_tutorial_are_read_with_their_scores(tmp_path):
     def rel(ents):
         drug, effect = (ent.start for ent in ents)
-        return {(drug, effect): {"causes": 1.0, "treats": 0.2}, (effect, drug): {"follows": 0.75}}
+        return {(drug, effect): {"causes": 1.0, "treats": 0.2}, (effect, drug): {"follows": 0.75, "after": 3.2}}
 
     (document,) = spacy_docbin.read(write(tmp_path / "a.spacy", rel=rel))
     drug, effect = Span(2, 9, "drug"), Span(21, 25, "effect")
-    assert document.relations == [Relation(drug, "causes", effect), Relation(effect, "follows", drug)]
-    assert [relation.score for relation in document.relations] == [None, 0.75]
+    assert document.relations == [
+        Relation(drug, "causes", effect),
+        Relation(effect, "follows", drug),
+        Relation(effect, "after", drug),
+    ]
+    assert [relation.score for relation in document.relations] == [None, 0.75, None]
 
 
 def test_relations_of_another_shape_are_refused_with_the_document(tmp_path):

@@ -12,6 +12,10 @@ from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
 
+import torch
+
+from kexue.benchmarks.measuring.report import number
+
 
 class Elapsed(NamedTuple):
     """Seconds by both clocks."""
@@ -42,6 +46,10 @@ class Times:
     wall: tuple[float, ...]
     cpu: tuple[float, ...]
 
+    def each(self, scale: float) -> str:
+        """Both medians times `scale`: wall / processor."""
+        return f"{number(scale * self.median_wall)} / {number(scale * self.median_cpu)}"
+
     @property
     def median_wall(self) -> float:
         """Of the rounds."""
@@ -66,6 +74,14 @@ class Ratio:
 
     wall: float
     cpu: float
+
+    @property
+    def sound(self) -> float:
+        """By the clock that decides about a target: the processor's with one thread, else wall time."""
+        return self.cpu if torch.get_num_threads() == 1 else self.wall
+
+    def __str__(self) -> str:
+        return f"{number(self.wall)} / {number(self.cpu)}"
 
 
 def interleaved(

@@ -38,6 +38,7 @@ def evaluate(
 
     Example: `kexue evaluate runs/mine test.jsonl --output report.json --page errors.html`
     """
+    from kexue.errors import OptionError
     from kexue.extraction.formats import read_documents, write_documents
     from kexue.extraction.metrics import evaluate as measure
     from kexue.extraction.metrics import page as make_page
@@ -50,6 +51,8 @@ def evaluate(
     gold = read_documents(data, format).documents
     extra = {}
     if Path(model).is_file():
+        if precision is not None:
+            raise OptionError("--precision chooses thresholds of a model, and this is a file of predictions")
         predicted = read_documents(model, "native").documents
     else:
         extractor = Extractor.from_pretrained(model, device=device)

@@ -26,7 +26,7 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from kexue.errors import DataError
-from kexue.extraction.document import Document, Span
+from kexue.extraction.document import Document, Span, read_score
 from kexue.extraction.formats.offsets import Mark, choose, code_points, utf16_units
 from kexue.extraction.formats.source import Sample, read_records
 from kexue.extraction.formats.standoff import UNTYPED, End, mentions, numbered, place, relate
@@ -143,7 +143,7 @@ def _read_spans(document: Document, items: Sequence[Mapping[str, Any]]) -> dict[
     ends: dict[str, End] = {}
     for item, mark in zip(items, marks, strict=True):
         for label in reversed(item["value"]["labels"]):
-            ends[item["id"]] = place(document, label, mark, places, item.get("score"))
+            ends[item["id"]] = place(document, label, mark, places, read_score(item))
     return ends
 
 
@@ -152,9 +152,9 @@ def _read_relation(document: Document, item: Mapping[str, Any], ends: Mapping[st
     first, second = ends[item["from_id"]], ends[item["to_id"]]
     for predicate in item.get("labels") or (_UNLABELLED,):
         if direction != "left":
-            relate(document, first, predicate, second, item.get("score"))
+            relate(document, first, predicate, second, read_score(item))
         if direction != "right":
-            relate(document, second, predicate, first, item.get("score"))
+            relate(document, second, predicate, first, read_score(item))
 
 
 def _task(document: Document) -> dict[str, Any]:

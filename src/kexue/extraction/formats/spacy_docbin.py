@@ -4,7 +4,7 @@ The tutorial on relation extraction keeps gold in `doc._.rel`, which a DocBin st
 
     {(first token of subject, first token of object): {label: 0.0 or 1.0}}
 
-A pair with a value of at least 0.5 is a relation; a value other than 1 is its score. Needs the extra `spacy`.
+A pair with a value of at least 0.5 is a relation; a value below 1 is its score. Needs the extra `spacy`.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _document(doc: Doc) -> Document:
     user_data: dict[Any, Any] = doc.user_data
     for (subject, object), labels in (user_data.get(_RELATIONS) or {}).items():
         document.relations += [
-            Relation(by_token[subject], label, by_token[object], None if value == 1 else float(value))
+            Relation(by_token[subject], label, by_token[object], float(value) if value < 1 else None)
             for label, value in labels.items()
             if value >= 0.5
         ]
