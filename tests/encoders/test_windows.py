@@ -75,10 +75,18 @@ def test_merging_puts_every_token_back_in_its_place(any_tokenizer, lengths, pair
 def test_windows_are_surrounded_by_special_tokens_and_padded(word_piece):
     tokenizer = TextTokenizer(word_piece)
     batch = collate([document(10, 11, 12, 13), document(20)], tokenizer, window=3, overlap=1)
-    assert batch.input_ids.tolist() == [[2, 10, 11, 12, 3], [2, 11, 12, 13, 3], [2, 20, 3, 0, 0]]
-    assert batch.attention_mask.tolist() == [[1] * 5, [1] * 5, [1, 1, 1, 0, 0]]
-    assert batch.gather.tolist() == [[1, 2, 7, 8], [11, 0, 0, 0]]
+    rows = [[2, 10, 11, 12, 3], [2, 11, 12, 13, 3], [2, 20, 3]]
+    assert batch.input_ids.tolist() == [row + [0] * (8 - len(row)) for row in rows]
+    assert batch.attention_mask.tolist() == [[1] * len(row) + [0] * (8 - len(row)) for row in rows]
+    assert batch.gather.tolist() == [[1, 2, 10, 11], [17, 0, 0, 0]]
     assert batch.mask.tolist() == [[True] * 4, [True, False, False, False]]
+
+
+def test_padding_to_a_round_width_never_exceeds_what_the_encoder_has_positions_for(word_piece):
+    tokenizer = TextTokenizer(word_piece)
+    tokenizer.max_window = 9
+    batch = collate([document(*range(10, 19))], tokenizer, window=9, overlap=1)
+    assert batch.input_ids.shape == (1, 11)
 
 
 def test_a_token_that_stands_for_white_space_alone_can_neither_begin_nor_end_a_span(byte_level):

@@ -59,7 +59,7 @@ def load_encoder(
     if Path(name).is_dir():
         _check_folder(Path(name))
     tokenizer = load_tokenizer(name)
-    with _explained(name), _quiet():
+    with _explained(name), quiet_transformers():
         model = _load_model(name, AutoConfig.from_pretrained(name, trust_remote_code=False))
     _check_fit(name, tokenizer, model)
     limit = position_limit(model)
@@ -71,7 +71,7 @@ def load_encoder(
 def load_tokenizer(name_or_folder: str | Path) -> PreTrainedTokenizerBase:
     """The fast tokenizer of a folder or a hub id, without the encoder's weights; raises as `load_encoder` does."""
     name = _resolve(str(name_or_folder))
-    with _explained(name), _quiet():
+    with _explained(name), quiet_transformers():
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     if not tokenizer.is_fast:
         raise OptionError(
@@ -245,7 +245,7 @@ def _explained(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """Keep back transformers' progress bars and its lists of unused weights; what matters is checked here."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 import kexue
+from kexue.encoders.loading import quiet_transformers
 from kexue.encoders.tokenization import TextTokenizer
 from kexue.errors import CheckpointError
 from kexue.extraction.decision import Decision
@@ -57,8 +58,9 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str | Path) -> None:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_folder(folder / ".writing") as partial:
-        checkpoint.model.save_pretrained(partial, safe_serialization=True)
-        checkpoint.tokenizer.save_pretrained(partial)
+        with quiet_transformers():
+            checkpoint.model.save_pretrained(partial, safe_serialization=True)
+            checkpoint.tokenizer.save_pretrained(partial)
         digests = {path.name: _digest(path) for path in sorted(partial.iterdir())}
     (folder / MANIFEST).unlink(missing_ok=True)
     for name in digests:
@@ -86,9 +88,10 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
     manifest = _read_manifest(folder)
     _check_files(folder, manifest["files"])
     try:
-        config = ExtractionConfig.from_pretrained(folder)
-        model = ExtractionModel.from_pretrained(folder, config=config, use_safetensors=True)
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        with quiet_transformers():
+            config = ExtractionConfig.from_pretrained(folder)
+            model = ExtractionModel.from_pretrained(folder, config=config, use_safetensors=True)
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         decision = Decision.from_json(manifest["decision"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{folder}: cannot be loaded: {error}") from error

@@ -7,7 +7,7 @@ so are entity types where the model knows spans only as ends of relations.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -58,16 +58,19 @@ def judge(documents: Sequence[Document], found: Iterable[Found], labels: SpanLab
         spans.add(
             candidates.span_scores[:, None],
             candidates.spans[:, 0],
-            [(start, end, labels.names[label]) in gold_spans for start, end, label in places],
+            _right([(start, end, labels.names[label]) for start, end, label in places], gold_spans),
         )
         shown = [(start, end, labels.entity_label(label)) for start, end, label in places]
         triples.add(
             candidates.triple_scores,
             candidates.triples[:, 1],
-            [
-                (shown[subject], predicates[predicate], shown[object_]) in gold_facts
-                for subject, predicate, object_ in candidates.triples.tolist()
-            ],
+            _right(
+                [
+                    (shown[subject], predicates[predicate], shown[object_])
+                    for subject, predicate, object_ in candidates.triples.tolist()
+                ],
+                gold_facts,
+            ),
         )
     return Judgement(spans.judged(), triples.judged())
 
@@ -118,6 +121,12 @@ class _Tally:
             correct=np.array(self.correct, dtype=bool),
             gold=self.gold,
         )
+
+
+def _right(keys: Sequence[Hashable], gold: Collection[Hashable]) -> list[bool]:
+    """Which candidates the gold has; of several that read alike (tokens that share a character) only the first."""
+    seen: set[Hashable] = set()
+    return [key in gold and not (key in seen or seen.add(key)) for key in keys]  # type: ignore[func-returns-value]
 
 
 def _gold_facts(document: Document, labels: SpanLabels) -> set[Fact]:

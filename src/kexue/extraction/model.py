@@ -21,6 +21,8 @@ from kexue.extraction.heads import HEADS
 from kexue.extraction.links import SpanLabels
 from kexue.extraction.schema import Schema
 
+ENCODED_TOKENS = 16_384  # tokens in one pass through the encoder where no gradients are kept
+
 
 class ExtractionConfig(PretrainedConfig):
     """What an `ExtractionModel` is made of.
@@ -95,9 +97,19 @@ class ExtractionModel(PreTrainedModel):
         return other
 
     def hidden_states(self, batch: WindowBatch) -> Tensor:
-        """Hidden states of the documents, [documents, length, dim]."""
-        states = self.encoder(input_ids=batch.input_ids, attention_mask=batch.attention_mask).last_hidden_state
-        return merge_windows(states, batch)
+        """Hidden states of the documents, [documents, length, dim].
+
+        Without gradients many windows are encoded some at a time, so a text may be as long as its hidden states allow.
+        """
+        windows, width = batch.input_ids.shape
+        size = windows if torch.is_grad_enabled() else max(1, ENCODED_TOKENS // width)
+        parts = [
+            self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+            for input_ids, attention_mask in zip(
+                batch.input_ids.split(size), batch.attention_mask.split(size), strict=True
+            )
+        ]
+        return merge_windows(torch.cat(parts), batch)
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, gather: Tensor, mask: Tensor, **targets: Tensor

@@ -119,7 +119,7 @@ def _note_alignment(dataset: ExtractionDataset, console: Console) -> None:
     inexact = sum(example.links.inexact for example in dataset.examples)
     for count, what in (
         (unplaced, "annotations could not be placed in their text; they are not trained on"),
-        (inexact, "spans begin or end inside a token; the covering tokens are trained on"),
+        (inexact, "spans have gaps, or begin or end inside a token; the covering tokens are trained on"),
     ):
         if count:
             console.print(f"note: {count} {what} (kexue doctor shows them)", highlight=False)

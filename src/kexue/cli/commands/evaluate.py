@@ -44,7 +44,7 @@ def evaluate(
     from kexue.extraction.metrics import page as make_page
     from kexue.extraction.metrics import render
     from kexue.files import atomic_write
-    from kexue.pipelines.evaluation import predict_and_judge
+    from kexue.pipelines.evaluation import close_gold, predict_and_judge
     from kexue.pipelines.extractor import Extractor
 
     quiet()
@@ -58,6 +58,7 @@ def evaluate(
         extractor = Extractor.from_pretrained(model, device=device)
         if precision is not None:
             extractor = extractor.with_precision(precision)
+        gold = close_gold(gold, extractor.schema)
         predicted, extra = predict_and_judge(extractor, gold)
     evaluation = measure(gold, predicted, bootstrap_samples=bootstrap)
     if output is not None:
