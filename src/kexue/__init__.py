@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kexue.version import __version__
+
 if TYPE_CHECKING:
     from kexue.pipelines.extractor import Extractor as Extractor
 
-__version__ = "0.1.0"
 __all__ = ["Extractor", "__version__"]
 
 

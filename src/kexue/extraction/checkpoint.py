@@ -17,7 +17,6 @@ from typing import Any
 from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-import kexue
 from kexue.encoders.loading import quiet_transformers
 from kexue.encoders.tokenization import TextTokenizer
 from kexue.errors import CheckpointError
@@ -25,6 +24,7 @@ from kexue.extraction.decision import Decision
 from kexue.extraction.model import ExtractionConfig, ExtractionModel
 from kexue.extraction.schema import Schema
 from kexue.files import atomic_folder, atomic_write
+from kexue.version import __version__
 
 MANIFEST = "kexue.json"
 FORMAT = (1, 0)  # a folder with a higher first number is refused
@@ -68,7 +68,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str | Path) -> None:
     (folder / ".writing").rmdir()
     manifest = {
         "format": list(FORMAT),
-        "kexue": kexue.__version__,
+        "kexue": __version__,
         "decision": checkpoint.decision.to_json(),
         "recipe": checkpoint.recipe,
         "metrics": checkpoint.metrics,
@@ -121,7 +121,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     if major > FORMAT[0]:
         raise CheckpointError(
             f"{folder}: was written by kexue {manifest.get('kexue')} in checkpoint format {major}, this kexue "
-            f"{kexue.__version__} reads up to {FORMAT[0]}: upgrade with `pip install --upgrade kexue`"
+            f"{__version__} reads up to {FORMAT[0]}: upgrade with `pip install --upgrade kexue`"
         )
     return dict(manifest)
 

@@ -1,0 +1,3 @@
+"""The version of this package, which checkpoints carry too."""
+
+__version__ = "0.1.0"
