@@ -7,6 +7,8 @@ from importlib.util import find_spec
 from kexue.benchmarks.peers.dense import DenseHeads, OwnDenseHeads
 from kexue.extraction.heads.gplinker import GPLinker
 
+__all__ = ["DenseHeads", "dense_heads"]
+
 
 def dense_heads(head: GPLinker) -> DenseHeads:
     """The peer with the weights of `head`: bert4torch where it is installed, else its formulas by our hand."""
