@@ -58,8 +58,9 @@ class Extractor:
     ) -> Extractor:
         """Load a folder written by `kexue train`, or download one by its hub id.
 
-        `dtype="bfloat16"` runs the encoder two to three times as fast on hardware that multiplies in it; scores then
-        move by about 1%. Raises `CheckpointError` if the folder is missing, damaged, or from a newer kexue.
+        `dtype="bfloat16"` runs the encoder faster on hardware that multiplies in it; scores then move a little, so a
+        fact near its threshold may come or go. Raises `CheckpointError` if the folder is missing, damaged, or from a
+        newer kexue.
         """
         return cls(load_checkpoint(_local_folder(name_or_folder)), device=device, dtype=dtype)
 
