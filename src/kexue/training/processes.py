@@ -27,3 +27,10 @@ def from_first_process(value: T) -> T:
     box = [value]
     dist.broadcast_object_list(box, src=0)
     return box[0]
+
+
+def leave_together() -> None:
+    """Wait for all processes and part; one that exits while its group is alive can be aborted by its own threads."""
+    if dist.is_available() and dist.is_initialized():
+        dist.barrier()
+        dist.destroy_process_group()

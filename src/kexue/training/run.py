@@ -26,7 +26,7 @@ from kexue.files import atomic_write
 from kexue.training.checkpoints import discard_checkpoints
 from kexue.training.data import TrainingData, load_training_data
 from kexue.training.dataset import ExtractionDataset
-from kexue.training.processes import is_first_process
+from kexue.training.processes import is_first_process, leave_together
 from kexue.training.progress import ProgressReport
 from kexue.training.recipe import Recipe
 from kexue.training.trainer import BEST, ExtractionTrainer
@@ -59,6 +59,7 @@ def train(recipe: Recipe, *, console: Console | None = None, overwrite: bool = F
     if is_first_process():
         trainer.load_best()
         _finish(recipe, trainer, tokenizer, time.monotonic() - began)
+    leave_together()
     return recipe.output
 
 
