@@ -4,7 +4,8 @@ KexueError
 ├── DataError        a file or document is wrong: names the file, the line and the remedy
 ├── SchemaError      labels or constraints contradict each other or the data
 ├── CheckpointError  a model folder is missing something, damaged, or too new
-└── OptionError      an option or a recipe key is wrong or misspelt
+├── OptionError      an option or a recipe key is wrong or misspelt
+└── TrainingError    a training went astray and cannot be used
 
 The command line prints the message of a `KexueError` on one line and exits with code 2; anything else is a
 bug in kexue and keeps its traceback.
@@ -43,6 +44,10 @@ class CheckpointError(KexueError):
 
 class OptionError(KexueError):
     """An option, a recipe key or a value is not one of those allowed."""
+
+
+class TrainingError(KexueError):
+    """A training went astray: its weights hold no numbers."""
 
 
 def unknown(kind: str, name: str, allowed: list[str] | tuple[str, ...]) -> str:

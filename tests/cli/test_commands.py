@@ -158,9 +158,9 @@ def test_the_demo_trains_measures_extracts_and_shows(kexue: Command, tmp_path: P
     encoder = save_encoder(tmp_path / "encoder")
     paths = data | {"test": data["dev"]}
     monkeypatch.setattr(demo, "demo_path", lambda name, split: paths[split])
-    make_recipe = demo.make_recipe
+    train = demo.train
     monkeypatch.setattr(
-        demo, "make_recipe", lambda values, **options: make_recipe(values | {"encoder": str(encoder)}, **options)
+        demo, "train", lambda recipe, **options: train(recipe.model_copy(update={"encoder": str(encoder)}), **options)
     )
     done = kexue("demo", "--output", tmp_path / "demo", "--epochs", 1)
     assert done.code == 0, done

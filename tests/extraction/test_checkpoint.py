@@ -79,7 +79,7 @@ def test_a_model_replaces_another_in_its_folder(folder: Path):
     assert not load_checkpoint(folder).model.head.spans.project.weight.any()
 
 
-@pytest.mark.parametrize("place", ["atomic_folder", "atomic_write", "_digest"])
+@pytest.mark.parametrize("place", ["atomic_folder", "write_json", "_digest"])
 def test_a_model_that_could_not_be_written_is_not_taken_for_the_old_one(
     place: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kexue.errors import OptionError
-from kexue.extraction.inference import batches_of_like_length, choose_device, find_candidates
+from kexue.extraction.inference import batches_of_like_length, find_candidates
+from kexue.ops.device import choose_device
 from tests.extraction.tiny import TEXTS, tiny_checkpoint
 
 lengths = st.lists(st.integers(0, 500), max_size=60)

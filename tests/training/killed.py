@@ -14,30 +14,31 @@ from typing import Any, NoReturn
 from rich.console import Console
 
 import kexue.training.checkpoints as checkpoints_module
-import kexue.training.run as run_module
-import kexue.training.trainer as trainer_module
+import kexue.training.extraction.run as run_module
+import kexue.training.extraction.trainer as trainer_module
+import kexue.training.resumable as resumable_module
 from kexue.extraction import checkpoint as model_module
-from kexue.training.recipe import make_recipe
+from kexue.training.extraction.recipe import ExtractionRecipe
 
 PROCESSES = get_context("forkserver")
 PROCESSES.set_forkserver_preload(["tests.training.killed", "torch.utils.tensorboard"])
 
 Moment = tuple[str, int]  # what it is about to do, for which time
 PLACES: dict[str, tuple[Any, str]] = {
-    "take in a step": (trainer_module._Bookkeeping, "on_step_end"),
+    "take in a step": (resumable_module._Bookkeeping, "on_step_end"),
     "judge dev": (trainer_module.ExtractionTrainer, "judge_dev"),
     "keep the best": (trainer_module.ExtractionTrainer, "_keep_best"),
     "log": (trainer_module.ExtractionTrainer, "log"),
     "save": (trainer_module.ExtractionTrainer, "_save_checkpoint"),
     "save the random state": (trainer_module.ExtractionTrainer, "_save_rng_state"),
-    "save the average": (trainer_module.ExponentialMovingAverage, "save"),
-    "declare a checkpoint complete": (trainer_module, "complete_checkpoint"),
+    "save the average": (resumable_module.ExponentialMovingAverage, "save"),
+    "declare a checkpoint complete": (resumable_module, "complete_checkpoint"),
     "discard a checkpoint": (checkpoints_module, "_discard_all_but"),
     "load the best": (trainer_module.ExtractionTrainer, "load_best"),
     "decide": (run_module, "decide"),
     "write the model": (model_module, "atomic_folder"),
-    "write the manifest": (model_module, "atomic_write"),
-    "forget": (run_module, "_forget"),
+    "write the manifest": (model_module, "write_json"),
+    "forget": (run_module, "forget"),
 }
 
 
@@ -60,7 +61,7 @@ def _train(values: dict[str, Any], moment: Moment | None) -> None:
     if moment is not None:
         _kill_at(*moment)
     _write_log()
-    run_module.train(make_recipe(values), console=Console(quiet=True))
+    run_module.train(ExtractionRecipe.from_values(values), console=Console(quiet=True))
 
 
 def _kill_at(what: str, time: int) -> None:

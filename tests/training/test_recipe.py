@@ -8,21 +8,22 @@ from typing import Any
 import pytest
 
 from kexue.errors import OptionError
-from kexue.training.recipe import Recipe, make_recipe, parse_assignments, read_recipe
+from kexue.training.extraction.recipe import ExtractionRecipe
+from kexue.training.recipe import parse_assignments
 
 GIVEN = {"train": "train.jsonl", "output": "runs/mine"}
 
 
 def refused(values: dict[str, Any]) -> str:
     with pytest.raises(OptionError) as error:
-        make_recipe(GIVEN | values, source="recipe.toml")
+        ExtractionRecipe.from_values(GIVEN | values, source="recipe.toml")
     return str(error.value)
 
 
 def test_only_data_and_output_must_be_given():
-    assert make_recipe(GIVEN).train == Path("train.jsonl")
+    assert ExtractionRecipe.from_values(GIVEN).train == Path("train.jsonl")
     with pytest.raises(OptionError, match="'output' is missing"):
-        make_recipe({"train": "train.jsonl"})
+        ExtractionRecipe.from_values({"train": "train.jsonl"})
 
 
 @pytest.mark.parametrize(("misspelt", "right"), [("epoch", "epochs"), ("batchsize", "batch_size")])
@@ -67,15 +68,17 @@ def test_all_mistakes_are_told_at_once():
 
 
 def test_a_recipe_is_plain_json_and_back():
-    recipe = make_recipe(GIVEN | {"constraints": {"born in": {"functional": True}}, "entity_types": []})
-    assert Recipe(**recipe.to_json()) == recipe
+    recipe = ExtractionRecipe.from_values(
+        GIVEN | {"constraints": {"born in": {"functional": True}}, "entity_types": []}
+    )
+    assert ExtractionRecipe(**recipe.to_json()) == recipe
 
 
 def test_paths_in_a_file_are_relative_to_the_file(tmp_path: Path):
     (tmp_path / "encoder").mkdir()
     path = tmp_path / "recipe.toml"
     path.write_text('train = "a.jsonl"\ndev = "b.jsonl"\noutput = "out"\nencoder = "encoder"\nepochs = 3\n', "utf-8")
-    recipe = read_recipe(path, {"epochs": 5})
+    recipe = ExtractionRecipe.from_file(path, {"epochs": 5})
     assert (recipe.train, recipe.dev, recipe.output) == (tmp_path / "a.jsonl", tmp_path / "b.jsonl", tmp_path / "out")
     assert recipe.encoder == str(tmp_path / "encoder")
     assert recipe.epochs == 5
@@ -84,7 +87,7 @@ def test_paths_in_a_file_are_relative_to_the_file(tmp_path: Path):
 def test_an_encoder_that_is_no_folder_beside_the_file_keeps_its_name(tmp_path: Path):
     path = tmp_path / "recipe.toml"
     path.write_text('train = "a.jsonl"\noutput = "out"\nencoder = "gau-tiny"\n', "utf-8")
-    assert read_recipe(path).encoder == "gau-tiny"
+    assert ExtractionRecipe.from_file(path).encoder == "gau-tiny"
 
 
 @pytest.mark.parametrize(
@@ -95,13 +98,13 @@ def test_a_broken_file_is_named(content: bytes, said: str, tmp_path: Path):
     path = tmp_path / "recipe.toml"
     path.write_bytes(content)
     with pytest.raises(OptionError) as error:
-        read_recipe(path)
+        ExtractionRecipe.from_file(path)
     assert str(error.value).startswith(str(path)) and said in str(error.value)
 
 
 def test_a_file_that_is_absent_is_named(tmp_path: Path):
     with pytest.raises(OptionError, match=r"none\.toml: cannot be read"):
-        read_recipe(tmp_path / "none.toml")
+        ExtractionRecipe.from_file(tmp_path / "none.toml")
 
 
 def test_assignments_are_read_as_toml_or_as_strings():

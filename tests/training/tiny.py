@@ -19,8 +19,8 @@ from kexue.encoders.gau import GAUConfig, GAUModel
 from kexue.encoders.vocabulary import train_tokenizer
 from kexue.extraction.document import Document
 from kexue.extraction.formats import read_documents, write_documents
-from kexue.training.recipe import Recipe, make_recipe
-from kexue.training.run import train
+from kexue.training.extraction.recipe import ExtractionRecipe
+from kexue.training.extraction.run import train
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -59,7 +59,7 @@ def save_data(folder: Path, *, train: int = 21, dev: int = 6) -> dict[str, Path]
     return paths
 
 
-def tiny_recipe(encoder: Path, data: dict[str, Path], output: Path, **changes: Any) -> Recipe:
+def tiny_recipe(encoder: Path, data: dict[str, Path], output: Path, **changes: Any) -> ExtractionRecipe:
     """Two epochs of six steps."""
     values = {
         "encoder": str(encoder),
@@ -72,7 +72,7 @@ def tiny_recipe(encoder: Path, data: dict[str, Path], output: Path, **changes: A
         "precision": "float32",
         "device": "cpu",
     }
-    return make_recipe(values | data | changes)
+    return ExtractionRecipe.from_values(values | data | changes)
 
 
 def run_module(*arguments: str, processes: int = 1) -> subprocess.CompletedProcess[str]:

@@ -12,8 +12,8 @@ from kexue.data import demo_path
 from kexue.encoders.tokenization import TextTokenizer, Tokens
 from kexue.extraction.document import Document
 from kexue.extraction.formats import read_documents, write_documents
-from kexue.training.recipe import make_recipe
-from kexue.training.run import train
+from kexue.training.extraction.recipe import ExtractionRecipe
+from kexue.training.extraction.run import train
 
 FEW = 40
 """Sentences, for `--quick`."""
@@ -56,5 +56,5 @@ def trained_model(folder: Path, options: Namespace) -> Path:
     if options.model is not None:
         return Path(options.model)
     values = {"train": options.data, "output": folder, "encoder": options.encoder, "epochs": options.epochs}
-    recipe = make_recipe(values | {"seed": options.seed, "device": "cpu"}, source="benchmark")
+    recipe = ExtractionRecipe.from_values(values | {"seed": options.seed, "device": "cpu"}, source="benchmark")
     return train(recipe, console=Console(quiet=True))

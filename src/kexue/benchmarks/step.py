@@ -42,10 +42,10 @@ from kexue.data import demo_path
 from kexue.encoders.loading import load_encoder
 from kexue.encoders.windows import WindowBatch
 from kexue.extraction.model import ExtractionModel
-from kexue.training.data import load_training_data
-from kexue.training.recipe import make_recipe
-from kexue.training.run import make_trainer
-from kexue.training.trainer import ExtractionTrainer
+from kexue.training.extraction.data import load_training_data
+from kexue.training.extraction.recipe import ExtractionRecipe
+from kexue.training.extraction.run import make_trainer
+from kexue.training.extraction.trainer import ExtractionTrainer
 
 PRECISIONS = ("float32", "bfloat16")
 CASES = ("encoder", "heads", "update", "training")
@@ -214,7 +214,7 @@ def _step(report: Report, rates: Rates, options: Namespace) -> None:
 
 
 def _trainer(precision: str, folder: Path, options: Namespace) -> ExtractionTrainer:
-    recipe = make_recipe(
+    recipe = ExtractionRecipe.from_values(
         {
             "train": few_sentences(folder) if options.quick else options.data,
             "output": folder,

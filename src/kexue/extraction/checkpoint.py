@@ -23,7 +23,7 @@ from kexue.errors import CheckpointError
 from kexue.extraction.decision import Decision
 from kexue.extraction.model import ExtractionConfig, ExtractionModel
 from kexue.extraction.schema import Schema
-from kexue.files import atomic_folder, atomic_write
+from kexue.files import atomic_folder, write_json
 from kexue.version import __version__
 
 MANIFEST = "kexue.json"
@@ -74,9 +74,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str | Path) -> None:
         "metrics": checkpoint.metrics,
         "files": digests,
     }
-    with atomic_write(folder / MANIFEST) as file:
-        json.dump(manifest, file, ensure_ascii=False, indent=2)
-        file.write("\n")
+    write_json(folder / MANIFEST, manifest)
 
 
 def load_checkpoint(folder: str | Path) -> Checkpoint:

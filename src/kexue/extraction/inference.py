@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
-
 from kexue.encoders.tokenization import TextTokenizer, Tokens
 from kexue.encoders.windows import collate
-from kexue.errors import OptionError
 from kexue.extraction.decoding import Bounds, Candidates
 from kexue.extraction.model import ExtractionModel
 
@@ -23,19 +20,6 @@ class Found:
     index: int
     tokens: Tokens
     candidates: Candidates
-
-
-def choose_device(name: str | None = None) -> torch.device:
-    """The device asked for, or the best there is; raises `OptionError` for one that this machine does not have."""
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).partition("\n")[0]
-        raise OptionError(f"device {name!r} cannot be used here ({reason}); cpu always can") from None
-    return device
 
 
 def batches_of_like_length(

@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from kexue.errors import DataError, OptionError
 from kexue.extraction.document import Document
-from kexue.files import atomic_write
+from kexue.files import write_json
 from kexue.pipelines.extractor import CHUNK, Extractor
 
 TEXT_SUFFIXES = (".txt", ".text")
@@ -179,8 +179,7 @@ def _claim(partial: Path, job: Path, identity: dict[str, Any]) -> None:
             )
         return
     partial.unlink(missing_ok=True)
-    with atomic_write(job) as file:
-        json.dump(identity, file)
+    write_json(job, identity)
     partial.touch()
 
 

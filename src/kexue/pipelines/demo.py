@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
@@ -13,12 +12,12 @@ from kexue.data import demo_path
 from kexue.extraction.document import Document
 from kexue.extraction.formats import read_documents
 from kexue.extraction.metrics import evaluate, page
-from kexue.files import atomic_write
+from kexue.files import atomic_write, write_json
 from kexue.pipelines.evaluation import predict_and_judge
 from kexue.pipelines.extractor import Extractor
 from kexue.pipelines.facts_page import facts_page
-from kexue.training.recipe import make_recipe
-from kexue.training.run import train
+from kexue.training.extraction.recipe import ExtractionRecipe
+from kexue.training.extraction.run import train
 
 # Written for this demonstration; none of them is in the data.
 NEW_SENTENCES = (
@@ -34,7 +33,7 @@ NEW_SENTENCES = (
 def run_demo(folder: Path, *, epochs: float, seed: int, console: Console) -> None:
     """Train on PHEE (MIT), the annotated medical case reports inside the package, and write all results to `folder`."""
     console.rule("1. Training on 2,898 sentences of medical case reports (PHEE, MIT licence)")
-    recipe = make_recipe(
+    recipe = ExtractionRecipe.from_values(
         {
             "train": demo_path("phee", "train"),
             "dev": demo_path("phee", "dev"),
@@ -54,8 +53,7 @@ def run_demo(folder: Path, *, epochs: float, seed: int, console: Console) -> Non
     gold = read_documents(demo_path("phee", "test")).documents
     predicted, calibration = predict_and_judge(extractor, gold)
     evaluation = evaluate(gold, predicted)
-    with atomic_write(folder / "report.json") as file:
-        json.dump(evaluation.to_json() | calibration, file, ensure_ascii=False, indent=2)
+    write_json(folder / "report.json", evaluation.to_json() | calibration)
     with atomic_write(folder / "errors.html") as file:
         file.write(page(evaluation, gold, predicted))
     console.print(_scores(evaluation.to_json()))

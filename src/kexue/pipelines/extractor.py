@@ -17,8 +17,9 @@ from kexue.extraction.checkpoint import Checkpoint, load_checkpoint
 from kexue.extraction.decision import Decision
 from kexue.extraction.decoding import Bounds
 from kexue.extraction.document import Document
-from kexue.extraction.inference import BATCH_TOKENS, Found, choose_device, find_candidates
+from kexue.extraction.inference import BATCH_TOKENS, Found, find_candidates
 from kexue.extraction.schema import Schema
+from kexue.ops.device import choose_device
 
 DTYPES = ("float32", "bfloat16")
 CHUNK = 2048  # texts that `pipe` sorts by length together

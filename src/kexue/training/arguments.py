@@ -8,15 +8,15 @@ import torch
 from transformers import TrainingArguments
 
 from kexue.errors import OptionError
-from kexue.extraction.inference import choose_device
+from kexue.ops.device import choose_device
 from kexue.training.processes import num_processes
-from kexue.training.recipe import Recipe
+from kexue.training.recipe import TrainingRecipe
 
 
-def training_arguments(recipe: Recipe, num_examples: int) -> TrainingArguments:
+def training_arguments(recipe: TrainingRecipe, num_examples: int, learning_rate: float) -> TrainingArguments:
     """Everything the Trainer is told; raises `OptionError` if a batch cannot be divided over the processes.
 
-    A batch is the documents of one step, however many processes share them. What is evaluated and logged beside
+    A batch is the examples of one step, however many processes share them. What is evaluated and logged beside
     every `logging_steps` is decided by the trainer's own callback.
     """
     if recipe.batch_size % num_processes():
@@ -29,7 +29,7 @@ def training_arguments(recipe: Recipe, num_examples: int) -> TrainingArguments:
         per_device_train_batch_size=recipe.batch_size,
         accelerator_config={"split_batches": True},
         gradient_accumulation_steps=recipe.gradient_accumulation,
-        learning_rate=recipe.head_lr,
+        learning_rate=learning_rate,
         warmup_steps=recipe.warmup,
         lr_scheduler_type="linear",
         max_grad_norm=recipe.max_grad_norm,
@@ -54,8 +54,8 @@ def training_arguments(recipe: Recipe, num_examples: int) -> TrainingArguments:
     return arguments
 
 
-def uses_bfloat16(recipe: Recipe) -> bool:
-    """Whether the encoder runs in bfloat16: as asked for, or where the hardware multiplies in it."""
+def uses_bfloat16(recipe: TrainingRecipe) -> bool:
+    """Whether the network runs in bfloat16: as asked for, or where the hardware multiplies in it."""
     if recipe.precision != "auto":
         return recipe.precision == "bfloat16"
     if choose_device(recipe.device).type == "cuda":

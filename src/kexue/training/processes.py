@@ -22,7 +22,7 @@ def num_processes() -> int:
 
 def from_first_process(value: T) -> T:
     """The first process's value, in every process."""
-    if not (dist.is_available() and dist.is_initialized()):
+    if not _in_a_group():
         return value
     box = [value]
     dist.broadcast_object_list(box, src=0)
@@ -31,6 +31,10 @@ def from_first_process(value: T) -> T:
 
 def leave_together() -> None:
     """Wait for all processes and part; one that exits while its group is alive can be aborted by its own threads."""
-    if dist.is_available() and dist.is_initialized():
+    if _in_a_group():
         dist.barrier()
         dist.destroy_process_group()
+
+
+def _in_a_group() -> bool:
+    return dist.is_available() and dist.is_initialized()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
@@ -17,13 +18,16 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 
 class ProgressReport(TrainerCallback):
-    """Steps, loss and dev F1 of a training, on the console given (only the first process writes).
+    """Steps, loss and dev measures of a training, on the console given (only the first process writes).
+
+    `describe` puts the measures of one evaluation into a line.
 
     Used as a context manager it leaves the terminal in order, however the training ends.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, describe: Callable[[dict[str, float]], str]) -> None:
         self.console = console
+        self.describe = describe
         self._progress: Progress | None = None
         self._loss = float("nan")
 
@@ -66,16 +70,11 @@ class ProgressReport(TrainerCallback):
             return
         if self._progress is not None:
             self._progress.update(self._task, loss=self._loss)
-        scores = [
-            f"{kind} P {logs[f'eval_{kind}_precision']:.3f} R {logs[f'eval_{kind}_recall']:.3f} "
-            f"F1 {logs[f'eval_{kind}_f1']:.3f}"
-            for kind in ("entities", "relations")
-            if f"eval_{kind}_f1" in logs
-        ]
-        if scores:
+        measured = {key.removeprefix("eval_"): value for key, value in logs.items() if key.startswith("eval_")}
+        if measured:
             self.console.print(
                 f"epoch {state.epoch or 0:g}/{args.num_train_epochs:g}  step {state.global_step}  "
-                f"loss {self._loss:.3f}  dev: {'; '.join(scores)}",
+                f"loss {self._loss:.3f}  dev: {self.describe(measured)}",
                 highlight=False,
             )
 

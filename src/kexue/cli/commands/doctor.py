@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +27,7 @@ def doctor(
     """
     from kexue.extraction.doctor import examine, render
     from kexue.extraction.formats import read_documents
-    from kexue.files import atomic_write
+    from kexue.files import write_json
 
     splits = {}
     for path in sorted(files, key=_order):
@@ -38,8 +37,7 @@ def doctor(
     tokenize = None if encoder is None else _offsets(encoder)
     diagnosis = examine(splits, tokenize=tokenize, max_length=None if encoder is None else window)
     if output is not None:
-        with atomic_write(output) as file:
-            json.dump(diagnosis.to_json(), file, ensure_ascii=False, indent=2)
+        write_json(output, diagnosis.to_json())
     render(diagnosis, out)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -43,7 +42,7 @@ def evaluate(
     from kexue.extraction.metrics import evaluate as measure
     from kexue.extraction.metrics import page as make_page
     from kexue.extraction.metrics import render
-    from kexue.files import atomic_write
+    from kexue.files import atomic_write, write_json
     from kexue.pipelines.evaluation import close_gold, predict_and_judge
     from kexue.pipelines.extractor import Extractor
 
@@ -62,8 +61,7 @@ def evaluate(
         predicted, extra = predict_and_judge(extractor, gold)
     evaluation = measure(gold, predicted, bootstrap_samples=bootstrap)
     if output is not None:
-        with atomic_write(output) as file:
-            json.dump(evaluation.to_json() | extra, file, ensure_ascii=False, indent=2)
+        write_json(output, evaluation.to_json() | extra)
     if page is not None:
         with atomic_write(page) as file:
             file.write(make_page(evaluation, gold, predicted))

@@ -57,9 +57,10 @@ def train(
 
     Example: `kexue train train.jsonl --dev dev.jsonl --output runs/mine`
     """
+    from kexue.training.extraction.recipe import ExtractionRecipe
+    from kexue.training.extraction.run import train as run
     from kexue.training.processes import is_first_process
-    from kexue.training.recipe import make_recipe, parse_assignments, read_recipe
-    from kexue.training.run import train as run
+    from kexue.training.recipe import parse_assignments
 
     quiet()
     given: dict[str, Any] = {
@@ -76,9 +77,9 @@ def train(
     }
     overrides = {key: value for key, value in given.items() if value is not None} | parse_assignments(set_ or [])
     if data.suffix == ".toml":
-        recipe = read_recipe(data, overrides)
+        recipe = ExtractionRecipe.from_file(data, overrides)
     else:
-        recipe = make_recipe({"train": data} | overrides, source="options")
+        recipe = ExtractionRecipe.from_values({"train": data} | overrides, source="options")
     folder = run(recipe, console=err, overwrite=overwrite)
     if is_first_process():
         out.print(str(folder), highlight=False, markup=False)

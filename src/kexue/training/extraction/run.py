@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, set_seed
@@ -15,28 +13,24 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallba
 from kexue.encoders.gau import PRESETS
 from kexue.encoders.loading import load_encoder
 from kexue.encoders.tokenization import TextTokenizer
-from kexue.errors import OptionError
 from kexue.extraction.checkpoint import MANIFEST, Checkpoint, save_checkpoint
 from kexue.extraction.decision import decide
-from kexue.extraction.inference import choose_device
 from kexue.extraction.judge import calibration_errors
 from kexue.extraction.model import ExtractionConfig, ExtractionModel
 from kexue.extraction.schema import Schema
-from kexue.files import atomic_write
-from kexue.training.checkpoints import discard_checkpoints
-from kexue.training.data import TrainingData, load_training_data
-from kexue.training.dataset import ExtractionDataset
+from kexue.ops.device import choose_device
+from kexue.training.extraction.data import TrainingData, load_training_data
+from kexue.training.extraction.dataset import ExtractionDataset
+from kexue.training.extraction.recipe import ExtractionRecipe
+from kexue.training.extraction.trainer import ExtractionTrainer
+from kexue.training.memory import describe, forget, refuse_finished, refuse_other_training, remember
 from kexue.training.processes import is_first_process, leave_together
 from kexue.training.progress import ProgressReport
-from kexue.training.recipe import Recipe
-from kexue.training.trainer import BEST, ExtractionTrainer
 
-MEMORY = "recipe.json"  # in the training folder: what an interrupted training was begun with
 FLOOR = -3.0  # scores above it are candidates when confidences and thresholds are chosen
-FREE_TO_CHANGE = ("output", "device", "save_steps")  # a resumed training may differ in these
 
 
-def train(recipe: Recipe, *, console: Console | None = None, overwrite: bool = False) -> Path:
+def train(recipe: ExtractionRecipe, *, console: Console | None = None, overwrite: bool = False) -> Path:
     """Train on the recipe's files, choose confidences and thresholds on dev, and write the model.
 
     Resumes where an interrupted training with the same recipe and data stopped. Raises `DataError`, `SchemaError` or
@@ -44,16 +38,17 @@ def train(recipe: Recipe, *, console: Console | None = None, overwrite: bool = F
     the first one writes and prints.
     """
     console = (console or Console()) if is_first_process() else Console(quiet=True)
-    _refuse_finished(recipe, overwrite=overwrite)
+    refuse_finished(recipe.output, MANIFEST, overwrite=overwrite)
     data = load_training_data(recipe)
-    _refuse_other_training(recipe, data)
+    description = describe(recipe, _content(data))
+    refuse_other_training(recipe.output, description)
     for note in data.notes:
         console.print(f"note: {note}", highlight=False, markup=False)
     set_seed(recipe.seed)
-    with ProgressReport(console) as progress:
+    with ProgressReport(console, describe_scores) as progress:
         trainer, tokenizer = make_trainer(recipe, data, console, callbacks=[progress])
         if is_first_process():
-            _remember(recipe, data)
+            remember(recipe.output, description)
         began = time.monotonic()
         trainer.train_or_resume()
     if is_first_process():
@@ -64,7 +59,7 @@ def train(recipe: Recipe, *, console: Console | None = None, overwrite: bool = F
 
 
 def make_trainer(
-    recipe: Recipe, data: TrainingData, console: Console, callbacks: Sequence[TrainerCallback] = ()
+    recipe: ExtractionRecipe, data: TrainingData, console: Console, callbacks: Sequence[TrainerCallback] = ()
 ) -> tuple[ExtractionTrainer, PreTrainedTokenizerBase]:
     """The model on its encoder, the datasets, and the trainer around them."""
     encoder, tokenizer = load_encoder(recipe.encoder, texts=[item.text for item in data.train])
@@ -92,7 +87,7 @@ def default_encoder_lr(name: str, width: int) -> float:
 
 
 def build_model(
-    encoder: PreTrainedModel, schema: Schema, recipe: Recipe, *, max_window: int | None = None
+    encoder: PreTrainedModel, schema: Schema, recipe: ExtractionRecipe, *, max_window: int | None = None
 ) -> ExtractionModel:
     """A fresh head on an encoder, with windows no wider than the encoder takes."""
     window = min(recipe.window, max_window or recipe.window)
@@ -126,7 +121,9 @@ def _note_alignment(dataset: ExtractionDataset, console: Console) -> None:
             console.print(f"note: {count} {what} (kexue doctor shows them)", highlight=False)
 
 
-def _finish(recipe: Recipe, trainer: ExtractionTrainer, tokenizer: PreTrainedTokenizerBase, seconds: float) -> None:
+def _finish(
+    recipe: ExtractionRecipe, trainer: ExtractionTrainer, tokenizer: PreTrainedTokenizerBase, seconds: float
+) -> None:
     """Choose the decision on dev with the best weights, and write the model."""
     model: ExtractionModel = trainer.accelerator.unwrap_model(trainer.model).eval()
     judgement = trainer.judge_dev(floor=FLOOR)
@@ -139,49 +136,19 @@ def _finish(recipe: Recipe, trainer: ExtractionTrainer, tokenizer: PreTrainedTok
     }
     model.config.dtype = None
     save_checkpoint(Checkpoint(model, tokenizer, decision, recipe.to_json(), metrics), recipe.output)
-    _forget(recipe)
+    forget(recipe.output)
 
 
-def _forget(recipe: Recipe) -> None:
-    """Remove what only an unfinished training needs; the TensorBoard logs stay."""
-    folder = recipe.output / "training"
-    (folder / MEMORY).unlink(missing_ok=True)
-    discard_checkpoints(folder)
-    (folder / BEST).unlink(missing_ok=True)
-
-
-def _refuse_finished(recipe: Recipe, *, overwrite: bool) -> None:
-    if (recipe.output / MANIFEST).exists() and not overwrite:
-        raise OptionError(f"{recipe.output} already holds a finished model; choose another --output or --overwrite it")
-
-
-def _refuse_other_training(recipe: Recipe, data: TrainingData) -> None:
-    """An unfinished training goes on only with the recipe and the data it was begun with."""
-    memory = recipe.output / "training" / MEMORY
-    if not memory.exists():
-        return
-    before, now = json.loads(memory.read_text(encoding="utf-8")), _description(recipe, data)
-    other = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
-    if other:
-        raise OptionError(
-            f"{recipe.output} holds an unfinished training with other values of {', '.join(other)}: give the same "
-            "ones to resume it, or choose another --output, or remove the folder"
-        )
-
-
-def _description(recipe: Recipe, data: TrainingData) -> dict[str, Any]:
-    """What must not change while a training is interrupted."""
-    choices = {key: value for key, value in recipe.to_json().items() if key not in FREE_TO_CHANGE}
-    digest = hashlib.sha256()
+def _content(data: TrainingData) -> Iterator[bytes]:
     for document in (*data.train, *data.dev):
-        digest.update(json.dumps(document.to_json(), default=str).encode())
-    return choices | {"content of the files": digest.hexdigest()}
+        yield json.dumps(document.to_json(), default=str).encode()
 
 
-def _remember(recipe: Recipe, data: TrainingData) -> None:
-    """Write down what this training is; where nothing is written yet, checkpoints are of one that is finished."""
-    memory = recipe.output / "training" / MEMORY
-    if not memory.exists():
-        discard_checkpoints(memory.parent)
-    with atomic_write(memory) as file:
-        json.dump(_description(recipe, data), file, ensure_ascii=False, indent=2)
+def describe_scores(measured: dict[str, float]) -> str:
+    """The dev measures as one line: precision, recall and F1 of entities and relations."""
+    return "; ".join(
+        f"{kind} P {measured[f'{kind}_precision']:.3f} R {measured[f'{kind}_recall']:.3f} "
+        f"F1 {measured[f'{kind}_f1']:.3f}"
+        for kind in ("entities", "relations")
+        if f"{kind}_f1" in measured
+    )

@@ -14,8 +14,9 @@ from kexue.extraction.checkpoint import MANIFEST, load_checkpoint
 from kexue.extraction.formats import read_documents, write_documents
 from kexue.pipelines.evaluation import predict_and_judge
 from kexue.pipelines.extractor import Extractor
-from kexue.training import run as run_module
-from kexue.training.run import train
+from kexue.training.extraction import run as run_module
+from kexue.training.extraction.run import train
+from kexue.training.memory import MEMORY
 from tests.training.tiny import read_json, save_data, sentences, tiny_recipe
 
 QUIET = Console(quiet=True)
@@ -109,7 +110,7 @@ def test_checkpoints_of_another_training_are_not_gone_on_from(
 ):
     recipe = tiny_recipe(encoder, data, tmp_path / "model")
     interrupt(monkeypatch, recipe)
-    (tmp_path / "model" / "training" / run_module.MEMORY).unlink()
+    (tmp_path / "model" / "training" / MEMORY).unlink()
     train(recipe.model_copy(update={"seed": 7}), console=QUIET)
     fresh = train(tiny_recipe(encoder, data, tmp_path / "fresh", seed=7), console=QUIET)
     assert (tmp_path / "model/model.safetensors").read_bytes() == (fresh / "model.safetensors").read_bytes()

@@ -12,12 +12,12 @@ from rich.console import Console
 from torch import Tensor
 from torch.testing import assert_close
 
-from kexue.errors import OptionError
+from kexue.errors import OptionError, TrainingError
 from kexue.extraction.heads.gplinker import GPLinker
 from kexue.training.arguments import training_arguments, uses_bfloat16
-from kexue.training.data import load_training_data
-from kexue.training.run import make_trainer
-from kexue.training.trainer import ExtractionTrainer
+from kexue.training.extraction.data import load_training_data
+from kexue.training.extraction.run import make_trainer
+from kexue.training.extraction.trainer import ExtractionTrainer
 from tests.training.tiny import tiny_recipe
 
 QUIET = Console(quiet=True)
@@ -184,43 +184,46 @@ def test_a_batch_that_cannot_be_divided_over_the_processes_is_refused(
 ):
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(OptionError, match="batch_size 4 cannot be divided over 3 processes"):
-        training_arguments(tiny_recipe(encoder, data, tmp_path), 21)
+        training_arguments(tiny_recipe(encoder, data, tmp_path), 21, 1e-3)
 
 
 # --- dev ---
 
 
+@pytest.mark.parametrize(
+    ("scores", "patience", "measured", "kept"),
+    [
+        pytest.param([0.1, 0.3, 0.2, 0.3, 0.25, 0.9, 0.9, 0.9], 3, 5, 1, id="an equal score is no gain"),
+        pytest.param([0.0] * 4, 1, 4, 3, id="while nothing is found training goes on, and the last weights are kept"),
+        pytest.param([0.0, 0.2, 0.0, 0.0, 0.9], 2, 4, 1, id="a score that falls to zero is no gain"),
+    ],
+)
 def test_training_stops_without_gains_and_the_best_weights_are_kept_and_loaded(
-    encoder: Path, data: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scores: list[float],
+    patience: int,
+    measured: int,
+    kept: int,
+    encoder: Path,
+    data: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
-    seen = follow(monkeypatch, [0.1, 0.3, 0.2, 0.3, 0.25, 0.9, 0.9, 0.9])
-    trainer = trainer_of(encoder, data, tmp_path, epochs=8, patience=3)
+    seen = follow(monkeypatch, scores)
+    trainer = trainer_of(encoder, data, tmp_path, epochs=len(scores), patience=patience)
     trainer.train_or_resume()
-    assert len(seen) == 5
+    assert len(seen) == measured
     trainer.load_best()
-    assert_equal(weights_of(trainer), seen[1])
+    assert_equal(weights_of(trainer), seen[kept])
 
 
-def test_while_nothing_is_found_training_goes_on_and_the_last_weights_are_the_best(
-    encoder: Path, data: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_loss_that_is_no_number_ends_the_training_with_the_remedy(
+    encoder: Path, data: dict[str, Path], tmp_path: Path
 ):
-    seen = follow(monkeypatch, [0.0] * 4)
-    trainer = trainer_of(encoder, data, tmp_path, epochs=4, patience=1)
-    trainer.train_or_resume()
-    assert len(seen) == 4
-    trainer.load_best()
-    assert_equal(weights_of(trainer), seen[3])
-
-
-def test_a_score_that_falls_to_zero_is_no_gain(
-    encoder: Path, data: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    seen = follow(monkeypatch, [0.0, 0.2, 0.0, 0.0, 0.9])
-    trainer = trainer_of(encoder, data, tmp_path, epochs=5, patience=2)
-    trainer.train_or_resume()
-    assert len(seen) == 4
-    trainer.load_best()
-    assert_equal(weights_of(trainer), seen[1])
+    trainer = trainer_of(encoder, data, tmp_path)
+    with torch.no_grad():
+        next(trainer.model.head.parameters()).fill_(float("nan"))
+    with pytest.raises(TrainingError, match=r"the loss is nan at step \d+.*Lower the learning rates"):
+        trainer.train_or_resume()
 
 
 def test_what_is_evaluated_is_the_average_and_what_trains_on_is_not(

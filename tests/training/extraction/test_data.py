@@ -10,8 +10,8 @@ import pytest
 from kexue.errors import DataError, KexueError, SchemaError
 from kexue.extraction.document import Document, Relation, Span
 from kexue.extraction.formats import write_documents
-from kexue.training.data import TrainingData, hold_out, load_training_data
-from kexue.training.recipe import make_recipe
+from kexue.training.extraction.data import TrainingData, hold_out, load_training_data
+from kexue.training.extraction.recipe import ExtractionRecipe
 
 TEXT = "Aspirin caused a rash."
 
@@ -26,7 +26,9 @@ def load(folder: Path, train: list[Document], dev: list[Document] | None = None,
     if dev is not None:
         write_documents(dev, folder / "dev.jsonl")
         values["dev"] = folder / "dev.jsonl"
-    return load_training_data(make_recipe({"train": folder / "train.jsonl", "output": folder / "out"} | values))
+    return load_training_data(
+        ExtractionRecipe.from_values({"train": folder / "train.jsonl", "output": folder / "out"} | values)
+    )
 
 
 def refused(kind: type[KexueError], *arguments: Any, **values: Any) -> str:
@@ -44,7 +46,7 @@ def test_an_empty_or_absent_file_is_refused(tmp_path: Path):
     (tmp_path / "train.jsonl").write_text("")
     for name in ("train.jsonl", "none.jsonl"):
         with pytest.raises(DataError, match=name):
-            load_training_data(make_recipe({"train": tmp_path / name, "output": tmp_path / "out"}))
+            load_training_data(ExtractionRecipe.from_values({"train": tmp_path / name, "output": tmp_path / "out"}))
 
 
 def test_one_document_cannot_be_split(tmp_path: Path):

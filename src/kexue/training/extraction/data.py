@@ -11,7 +11,7 @@ from kexue.errors import DataError, SchemaError, unknown
 from kexue.extraction.document import Document, Relation, Span
 from kexue.extraction.formats import read_documents
 from kexue.extraction.schema import RelationType, Schema
-from kexue.training.recipe import Recipe
+from kexue.training.extraction.recipe import ExtractionRecipe
 
 HELD_OUT = 0.1  # share of train that becomes dev where no dev file is given
 
@@ -26,7 +26,7 @@ class TrainingData:
     notes: list[str]
 
 
-def load_training_data(recipe: Recipe) -> TrainingData:
+def load_training_data(recipe: ExtractionRecipe) -> TrainingData:
     """Read train and dev; raises `DataError` or `SchemaError` before any work if they cannot be trained on."""
     train = _read(recipe.train, recipe)
     notes = []
@@ -48,17 +48,15 @@ def load_training_data(recipe: Recipe) -> TrainingData:
     return TrainingData(train, dev, _constrain(schema, recipe), notes)
 
 
-def _read(path: Path, recipe: Recipe) -> list[Document]:
+def _read(path: Path, recipe: ExtractionRecipe) -> list[Document]:
     documents = read_documents(path, recipe.format).documents
-    if not documents:
-        raise DataError("holds no document", path=path)
     _refuse_unknown(documents, recipe, path)
     if recipe.entity_types == []:
         documents = [without_entity_types(document) for document in documents]
     return documents
 
 
-def _refuse_unknown(documents: Sequence[Document], recipe: Recipe, path: Path) -> None:
+def _refuse_unknown(documents: Sequence[Document], recipe: ExtractionRecipe, path: Path) -> None:
     for number, document in enumerate(documents, start=1):
         for kind, allowed, names in (
             ("entity type", recipe.entity_types, [span.label for span in _spans(document)]),
@@ -72,7 +70,7 @@ def _refuse_unknown(documents: Sequence[Document], recipe: Recipe, path: Path) -
                     )
 
 
-def _refuse_untyped(dev: Sequence[Document], recipe: Recipe) -> None:
+def _refuse_untyped(dev: Sequence[Document], recipe: ExtractionRecipe) -> None:
     """Raise where dev lacks the types that every span of train has: nothing found could ever be right."""
     for number, document in enumerate(dev, start=1):
         if any(not span.label for span in _spans(document)):
@@ -130,7 +128,7 @@ def _extend(schema: Schema, other: Schema) -> tuple[Schema, list[str]]:
     return extended, [item.name for item in relations] + types
 
 
-def _constrain(schema: Schema, recipe: Recipe) -> Schema:
+def _constrain(schema: Schema, recipe: ExtractionRecipe) -> Schema:
     if not recipe.typed_ends:
         schema = replace(
             schema,

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kexue.training.dataset import POOL, LengthGroupedSampler
+from kexue.training.extraction.dataset import POOL, LengthGroupedSampler
 
 lengths = st.lists(st.integers(0, 300), max_size=300)
 sizes = st.integers(1, 9)

@@ -1,16 +1,19 @@
-"""The transformers Trainer set up for extraction: what is kept, how dev is measured, how a training resumes.
+"""The transformers Trainer set up for both jobs: what is averaged, what is kept, how a training resumes.
 
 A checkpoint to resume from holds the raw weights, optimiser, schedule, random state, moving average and the best
-weights so far. Batches depend on (seed, epoch) alone, dev is measured and the loss logged before a checkpoint of the
-same step is written, so a resumed training has the same losses, scores and weights as an unbroken one.
+weights so far. The order of batches depends on (seed, epoch) alone, dev is measured and the loss logged before a
+checkpoint of the same step is written, so a resumed training has the same losses, scores and weights as an unbroken
+one.
 """
 
 from __future__ import annotations
 
+import math
 import shutil
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -19,105 +22,121 @@ from torch.optim import AdamW
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
-from kexue.encoders.tokenization import TextTokenizer
-from kexue.extraction.document import Document
-from kexue.extraction.inference import find_candidates
-from kexue.extraction.judge import Judgement, judge
-from kexue.extraction.model import ExtractionModel
+from kexue.errors import TrainingError
 from kexue.training.arguments import training_arguments
 from kexue.training.checkpoints import complete_checkpoint, newest_checkpoint
-from kexue.training.dataset import Collator, ExtractionDataset, LengthGroupedSampler
 from kexue.training.ema import ExponentialMovingAverage
 from kexue.training.processes import from_first_process
-from kexue.training.recipe import Recipe
+from kexue.training.recipe import TrainingRecipe
 
 EMA_FILE = "ema.safetensors"
-EMA_INTERVAL = 10  # steps between updates: each passes over all weights, which would cost a tenth of a short step
 BEST = "best.safetensors"
 
 
-class ExtractionTrainer(Trainer):
-    """Trains an `ExtractionModel`; after `train`, `load_best` puts the weights with the best dev F1 into the model."""
+class EpochSampler(Protocol):
+    """An order of the training data that depends on (seed, epoch) alone."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of this epoch."""
+
+
+class ResumableTrainer(Trainer):
+    """Trains a model whose `forward` returns its loss; after `train_or_resume`, `load_best` puts the kept weights in.
+
+    A job says how dev is measured (`measure`), which measure chooses the weights that are kept (`metric`, larger is
+    better; the last ones where it is None), after how many evaluations without gain to stop (`patience`), and the
+    learning rate of each parameter.
+    """
+
+    ema_interval: ClassVar[int]  # steps between updates of the average: each passes over all weights
+    metric: str | None = None
+    patience: int | None = None
 
     def __init__(
         self,
-        model: ExtractionModel,
-        tokenizer: TextTokenizer,
-        train: ExtractionDataset,
-        dev: Sequence[Document],
-        recipe: Recipe,
-        encoder_lr: float,
+        model: nn.Module,
+        recipe: TrainingRecipe,
+        train: Any,
+        sampler: EpochSampler,
+        learning_rate: float,
         callbacks: Sequence[TrainerCallback] = (),
+        **options: Any,
     ) -> None:
         self.recipe = recipe
-        self.encoder_lr = encoder_lr
-        self.text_tokenizer = tokenizer
-        self.dev = dev
-        self.sampler = LengthGroupedSampler(train.lengths, recipe.batch_size, recipe.seed)
+        self.sampler = sampler
         super().__init__(
             model=model,
-            args=training_arguments(recipe, len(train)),
-            data_collator=Collator(tokenizer, model.head.targets, model.config.window, model.config.overlap),
+            args=training_arguments(recipe, len(train), learning_rate),
             train_dataset=train,
             callbacks=[_Bookkeeping(self), *callbacks],
+            **options,
         )
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = False  # the loss is a mean: Trainer divides it by the accumulation steps
-        self.ema = ExponentialMovingAverage(model, recipe.ema**EMA_INTERVAL)
-        self.metric = "eval_relations_f1" if model.head.labels.schema.predicates else "eval_entities_f1"
+        self.ema = ExponentialMovingAverage(model, recipe.ema**self.ema_interval)
+
+    # --- what a job defines ---
+
+    @abstractmethod
+    def measure(self) -> dict[str, float]:
+        """Measures of the model as it is now on dev, by name; called in the first process only."""
+
+    def learning_rate_of(self, name: str) -> float:
+        """The learning rate of a parameter; one for all where a job says nothing."""
+        return self.args.learning_rate
 
     # --- optimisation ---
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         return self.sampler
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """AdamW with a learning rate for the encoder and one for the rest; only matrices of linear layers decay."""
+        """AdamW with the learning rates of the job; only the matrices of linear and convolution layers decay."""
         if self.optimizer is None:
             self.optimizer = AdamW(self._parameter_groups(), betas=(0.9, 0.999), eps=1e-8, fused=True)
         return self.optimizer
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
-        decaying = {id(module.weight) for module in self.model.modules() if isinstance(module, nn.Linear)}
+        kinds = (nn.Linear, nn.Conv2d)
+        decaying = {id(module.weight) for module in self.model.modules() if isinstance(module, kinds)}
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in self.model.named_parameters():
-            rate = self.encoder_lr if name.startswith("encoder.") else self.recipe.head_lr
             decay = self.recipe.weight_decay if id(parameter) in decaying else 0.0
-            groups.setdefault((rate, decay), []).append(parameter)
+            groups.setdefault((self.learning_rate_of(name), decay), []).append(parameter)
         return [
             {"params": parameters, "lr": rate, "weight_decay": decay} for (rate, decay), parameters in groups.items()
         ]
 
     # --- dev ---
 
-    def judge_dev(self, *, floor: float) -> Judgement:
-        """The dev documents through the model as it is now, in float32 as they are extracted later."""
-        model: ExtractionModel = self.accelerator.unwrap_model(self.model).eval()
-        found = find_candidates(model, self.text_tokenizer, [document.text for document in self.dev], floor=floor)
-        return judge(self.dev, found, model.head.labels)
-
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Dev precision, recall and F1 of the averaged weights; new best weights are kept."""
-        if self.state.global_step % EMA_INTERVAL:
+        """Measures of the averaged weights on dev; new best weights are kept."""
+        if self.state.global_step % self.ema_interval:
             self.ema.update()
         with self.ema.applied():
-            scores = from_first_process(self.judge_dev(floor=0.0).f1() if self.is_world_process_zero() else {})
-            metrics = {f"eval_{name}": value for name, value in scores.items()}
-            if self.is_world_process_zero() and _is_gain(metrics[self.metric], self._history()):
+            measured = from_first_process(self.measure() if self.is_world_process_zero() else {})
+            metrics = {f"eval_{name}": value for name, value in measured.items()}
+            if self.is_world_process_zero() and self._is_gain(metrics):
                 self._keep_best()
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
+    def _is_gain(self, metrics: dict[str, float]) -> bool:
+        return self.metric is None or is_gain(metrics[f"eval_{self.metric}"], self._history())
+
     def _history(self) -> list[float]:
-        return [entry[self.metric] for entry in self.state.log_history if self.metric in entry]
+        key = f"eval_{self.metric}"
+        return [entry[key] for entry in self.state.log_history if key in entry]
 
     @property
     def out_of_patience(self) -> bool:
         """Whether too many evaluations have passed since the last gain."""
+        if self.patience is None:
+            return False
         history = self._history()
-        gains = [index for index, score in enumerate(history) if _is_gain(score, history[:index])]
-        return bool(gains) and len(history) - 1 - gains[-1] >= self.recipe.patience
+        gains = [index for index, score in enumerate(history) if is_gain(score, history[:index])]
+        return bool(gains) and len(history) - 1 - gains[-1] >= self.patience
 
     @property
     def _best(self) -> Path:
@@ -131,7 +150,7 @@ class ExtractionTrainer(Trainer):
         partial.replace(self._best)
 
     def load_best(self) -> None:
-        """Put the weights with the best dev F1 into the model."""
+        """Put the weights that were kept into the model."""
         self.accelerator.unwrap_model(self.model).load_state_dict(load_file(self._best))
 
     # --- checkpoints ---
@@ -166,15 +185,16 @@ class ExtractionTrainer(Trainer):
         return checkpoint
 
 
-def _is_gain(score: float, before: Sequence[float]) -> bool:
+def is_gain(score: float, before: Sequence[float]) -> bool:
     """Whether it is the best so far; where nothing right was ever found, the later weights are the better guess."""
-    return score > max(before, default=0.0) or score == max(before, default=0.0) == 0.0
+    best = max(before, default=float("-inf"))
+    return score > best or score == best == 0.0
 
 
 class _Bookkeeping(TrainerCallback):
     """Order of batches, moving average, when dev is measured, early stopping."""
 
-    def __init__(self, trainer: ExtractionTrainer) -> None:
+    def __init__(self, trainer: ResumableTrainer) -> None:
         self.trainer = trainer
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -183,11 +203,20 @@ class _Bookkeeping(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Measure dev at the end of an epoch and of the training, as part of the last step."""
-        if state.global_step % EMA_INTERVAL == 0:
+        if state.global_step % self.trainer.ema_interval == 0:
             self.trainer.ema.update()
         control.should_evaluate = float(state.epoch).is_integer() or state.global_step >= state.max_steps
         if control.should_save:  # the logged loss is a mean since the last log, of which a checkpoint knows nothing
             control.should_log = True
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        """Refuse to go on with weights that hold no number."""
+        loss = (logs or {}).get("loss", 0.0)
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"the loss is {loss} at step {state.global_step}: nothing after it can be used. Lower the learning "
+                "rates, or train with --set precision=float32; the last good checkpoint is kept"
+            )
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Stop when dev no longer gains."""
