@@ -8,6 +8,7 @@ import pytest
 from kexue.extraction.decision import (
     GRID,
     Calibration,
+    Counts,
     Decision,
     Judged,
     best_thresholds,
@@ -74,7 +75,7 @@ def test_the_threshold_of_a_large_class_has_the_best_f1_of_all():
     correct = generator.random(4_000) < 0.5
     confidence = np.clip(np.where(correct, 0.7, 0.45) + generator.normal(0, 0.15, 4_000), 0.02, 0.98)
     data = judged(confidence.tolist(), correct.tolist(), [0] * 4_000, [2_200])
-    chosen = best_thresholds(confidence, data)[0]
+    chosen = best_thresholds(Counts.of(confidence, data))[0]
     best = max(exhaustive_f1(confidence, correct, 2_200, threshold) for threshold in GRID)
     assert exhaustive_f1(confidence, correct, 2_200, chosen) == pytest.approx(best)
 
@@ -82,14 +83,16 @@ def test_the_threshold_of_a_large_class_has_the_best_f1_of_all():
 def test_a_rare_class_borrows_the_threshold_of_the_pool():
     confidence = [0.9] * 50 + [0.6] * 50 + [0.3]
     correct = [True] * 50 + [False] * 50 + [True]
-    chosen = best_thresholds(np.array(confidence), judged(confidence, correct, [0] * 100 + [1], [50, 1]))
+    chosen = best_thresholds(Counts.of(np.array(confidence), judged(confidence, correct, [0] * 100 + [1], [50, 1])))
     assert 0.6 < chosen[0] <= 0.9
     assert 0.6 < chosen[1] <= 0.9  # by itself it would take 0.3
 
 
 def test_among_equally_good_thresholds_the_one_nearest_one_half_is_taken():
     confidence = [0.95] * 30 + [0.05] * 30
-    chosen = best_thresholds(np.array(confidence), judged(confidence, [True] * 30 + [False] * 30, [0] * 60, [30]))
+    chosen = best_thresholds(
+        Counts.of(np.array(confidence), judged(confidence, [True] * 30 + [False] * 30, [0] * 60, [30]))
+    )
     assert chosen[0] == 0.5
 
 
@@ -97,7 +100,7 @@ def test_a_threshold_for_a_wanted_precision_reaches_it_and_is_the_lowest_that_do
     confidence = np.linspace(0.02, 0.98, 2_000)
     correct = np.random.default_rng(5).random(2_000) < confidence
     data = judged(confidence.tolist(), correct.tolist(), [0] * 2_000, [1_000])
-    chosen = thresholds_for_precision(confidence, data, 0.9)[0]
+    chosen = thresholds_for_precision(Counts.of(confidence, data), 0.9)[0]
     assert correct[confidence >= chosen].mean() >= 0.9
     assert correct[confidence >= chosen - 0.02].mean() < 0.9
 
@@ -105,7 +108,7 @@ def test_a_threshold_for_a_wanted_precision_reaches_it_and_is_the_lowest_that_do
 def test_a_precision_that_is_out_of_reach_takes_the_strictest_threshold():
     confidence = np.array([0.9, 0.95])
     data = judged([0.9, 0.95], [False, False], [0, 0], [2])
-    assert thresholds_for_precision(confidence, data, 0.9)[0] == GRID[-1]
+    assert thresholds_for_precision(Counts.of(confidence, data), 0.9)[0] == GRID[-1]
 
 
 @pytest.mark.parametrize("gold", [[0, 0], [3, 2]])
@@ -113,7 +116,7 @@ def test_where_no_candidate_is_right_thresholds_stay_in_the_middle(gold):
     """As on a dev set without relations, or with a model that has learnt nothing."""
     confidence = [0.1, 0.4, 0.9]
     data = judged(confidence, [False] * 3, [0, 0, 1], gold)
-    assert best_thresholds(np.array(confidence), data).tolist() == [0.5, 0.5]
+    assert best_thresholds(Counts.of(np.array(confidence), data)).tolist() == [0.5, 0.5]
     decision = decide(data, data, ("p", "q"), floor=-3.0)
     assert (decision.entity_threshold, decision.threshold("p"), decision.threshold("r")) == (0.5, 0.5, 0.5)
 
@@ -127,7 +130,7 @@ def test_without_candidates_or_predicates_the_defaults_decide():
 
 def test_a_label_without_gold_or_candidates_takes_the_threshold_of_the_pool():
     confidence, correct = [0.9] * 50 + [0.6] * 50, [True] * 50 + [False] * 50
-    chosen = best_thresholds(np.array(confidence), judged(confidence, correct, [0] * 100, [50, 0]))
+    chosen = best_thresholds(Counts.of(np.array(confidence), judged(confidence, correct, [0] * 100, [50, 0])))
     assert chosen[0] == chosen[1]
 
 

@@ -42,6 +42,7 @@ app.command()(commands.extract.extract)
 app.command()(commands.convert.convert)
 app.command()(commands.doctor.doctor)
 app.command()(commands.info.info)
+app.command()(commands.study.study)
 
 
 def main() -> None:

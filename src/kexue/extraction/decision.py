@@ -129,73 +129,84 @@ class Judged:
     gold: Ints
 
 
-def best_thresholds(confidence: Floats, judged: Judged) -> Floats:
+@dataclass(frozen=True)
+class Counts:
+    """What each threshold would report: candidates and right ones [labels, thresholds], and the gold [labels]."""
+
+    found: Floats
+    right: Floats
+    gold: Floats
+
+    @classmethod
+    def of(cls, confidence: Floats, judged: Judged) -> Counts:
+        """Count candidates by label and by the thresholds that their confidence reaches."""
+        reached = np.searchsorted(GRID, confidence, side="right")  # the first so many thresholds
+        shape = (len(judged.gold), len(GRID) + 1)
+        cell = np.ravel_multi_index((judged.label, reached), shape)
+
+        def tally(weights: Floats) -> Floats:
+            histogram = np.bincount(cell, weights, minlength=shape[0] * shape[1]).reshape(shape)
+            return np.asarray(np.flip(np.flip(histogram, 1).cumsum(1), 1)[:, 1:])
+
+        return cls(tally(np.ones(len(cell))), tally(judged.correct.astype(np.float64)), judged.gold.astype(np.float64))
+
+    @property
+    def pooled(self) -> Counts:
+        """All labels taken as one."""
+        return Counts(self.found.sum(0, keepdims=True), self.right.sum(0, keepdims=True), self.gold.sum(keepdims=True))
+
+    @property
+    def smoothed(self) -> Counts:
+        """Each label with `PSEUDO_COUNT` gold facts more, which behave like the average of all labels."""
+        pool = self.pooled
+        share = PSEUDO_COUNT / max(float(pool.gold[0]), 1.0)
+        return Counts(self.found + share * pool.found, self.right + share * pool.right, self.gold + share * pool.gold)
+
+    @property
+    def f1(self) -> Floats:
+        """[labels, thresholds]."""
+        return np.asarray(2 * self.right / np.maximum(self.found + self.gold[:, None], 1e-9))
+
+
+def best_thresholds(counts: Counts) -> Floats:
     """For each label the threshold with the best F1 on dev, after borrowing from the pool.
 
     Where no candidate is right all thresholds are equally bad, and the default is taken.
     """
-    found, right, gold = _smoothed_counts(confidence, judged)
-    f1 = 2 * right / np.maximum(found + gold[:, None], 1e-9)
+    f1 = counts.smoothed.f1
     # Among equals the threshold that is best for the pool is taken, and among these the one nearest to the default.
-    preference = 1e-6 * _pooled_f1(confidence, judged) - 1e-9 * np.abs(GRID - DEFAULT_THRESHOLD)
+    preference = 1e-6 * counts.pooled.f1 - 1e-9 * np.abs(GRID - DEFAULT_THRESHOLD)
     best = GRID[(f1 + preference).argmax(1)]
     return np.where(f1.max(1) > 0, best, DEFAULT_THRESHOLD)
 
 
-def thresholds_for_precision(confidence: Floats, judged: Judged, precision: float) -> Floats:
+def thresholds_for_precision(counts: Counts, precision: float) -> Floats:
     """For each label the lowest threshold from which on dev precision is at least `precision`.
 
     Where no threshold reaches it the strictest one is taken.
     """
-    found, right, _ = _smoothed_counts(confidence, judged)
-    enough = right >= precision * found - 1e-9
-    stays = np.flip(np.logical_and.accumulate(np.flip(enough, 1), 1), 1) & (found > 0)
+    borrowed = counts.smoothed
+    enough = borrowed.right >= precision * borrowed.found - 1e-9
+    stays = np.flip(np.logical_and.accumulate(np.flip(enough, 1), 1), 1) & (borrowed.found > 0)
     return np.asarray(np.where(stays.any(1), GRID[stays.argmax(1)], GRID[-1]))
-
-
-def _counts(confidence: Floats, label: Ints, keep: Bools, num_labels: int) -> Floats:
-    """[labels, thresholds]: how many candidates in `keep` reach each threshold."""
-    level = np.searchsorted(GRID, confidence[keep], side="right")  # reaches the first `level` thresholds
-    histogram = np.zeros((num_labels, len(GRID) + 1))
-    np.add.at(histogram, (label[keep], level), 1)
-    return np.asarray(np.flip(np.flip(histogram, 1).cumsum(1), 1)[:, 1:])
-
-
-def _smoothed_counts(confidence: Floats, judged: Judged) -> tuple[Floats, Floats, Floats]:
-    num_labels = len(judged.gold)
-    found = _counts(confidence, judged.label, np.ones(len(confidence), dtype=bool), num_labels)
-    right = _counts(confidence, judged.label, judged.correct, num_labels)
-    share = PSEUDO_COUNT / max(float(judged.gold.sum()), 1.0)
-    return (
-        found + share * found.sum(0),
-        right + share * right.sum(0),
-        np.asarray(judged.gold + share * float(judged.gold.sum()), dtype=np.float64),
-    )
-
-
-def _pooled_f1(confidence: Floats, judged: Judged) -> Floats:
-    everything = np.ones(len(confidence), dtype=bool)
-    found = _counts(confidence, judged.label, everything, len(judged.gold)).sum(0)
-    right = _counts(confidence, judged.label, judged.correct, len(judged.gold)).sum(0)
-    return np.asarray(2 * right / np.maximum(found + judged.gold.sum(), 1e-9))
 
 
 def decide(entities: Judged, relations: Judged, predicates: tuple[str, ...], *, floor: float) -> Decision:
     """Fit both calibrations and choose all thresholds on dev candidates."""
     entity = Calibration.fit(entities.scores, entities.correct)
     relation = Calibration.fit(relations.scores, relations.correct)
-    pooled = Judged(entities.scores, np.zeros_like(entities.label), entities.correct, entities.gold.sum(keepdims=True))
-    confidence = relation(relations.scores)
+    entity_counts = Counts.of(entity(entities.scores), entities).pooled
+    relation_counts = Counts.of(relation(relations.scores), relations)
     return Decision(
         floor=floor,
         entity=entity,
         relation=relation,
-        entity_threshold=float(best_thresholds(entity(entities.scores), pooled)[0]),
-        thresholds=_named(predicates, best_thresholds(confidence, relations)),
+        entity_threshold=float(best_thresholds(entity_counts)[0]),
+        thresholds=_named(predicates, best_thresholds(relation_counts)),
         wanted={
-            str(precision): _named(predicates, thresholds_for_precision(confidence, relations, precision))
+            str(precision): _named(predicates, thresholds_for_precision(relation_counts, precision))
             for precision in PRECISIONS
-            if len(confidence)
+            if len(relations.scores)
         },
     )
 

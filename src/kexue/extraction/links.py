@@ -117,14 +117,14 @@ def _distinct(pairs: Iterable[Pair]) -> list[Pair]:
 
 def close_relations(relations: Iterable[Relation], schema: Schema) -> list[Relation]:
     """The relations and what follows from them by symmetry and inverses; the better score of each is kept."""
-    closed: dict[tuple[Span, str, Span], Relation] = {}
+    closed: dict[Relation, Relation] = {}  # relations are equal whatever their scores
     for relation in relations:
         for fact in (relation, schema.implied(relation)):
-            if fact is not None:
-                key = (fact.subject, fact.predicate, fact.object)
-                known = closed.get(key)
-                if known is None or (fact.score or 0.0) > (known.score or 0.0):
-                    closed[key] = fact
+            if fact is None:
+                continue
+            known = closed.get(fact)
+            if known is None or (fact.score or 0.0) > (known.score or 0.0):
+                closed[fact] = fact
     return list(closed.values())
 
 
