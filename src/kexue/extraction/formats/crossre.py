@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kexue.extraction.document import Document, Relation, Span
+from kexue.extraction.document import Document
 from kexue.extraction.formats.gold import from_spans, with_labels
 from kexue.extraction.formats.records import (
     field,
@@ -24,11 +24,11 @@ from kexue.extraction.formats.records import (
     optional,
     read_each,
     rest,
-    row,
     strings,
 )
 from kexue.extraction.formats.source import Sample
-from kexue.extraction.formats.tokens import TokenText, join_tokens
+from kexue.extraction.formats.token_rows import TokenRows
+from kexue.extraction.formats.tokens import join_tokens
 
 _KNOWN = ("doc_key", "sentence", "ner", "relations")
 
@@ -45,20 +45,10 @@ def read(path: Path) -> Iterator[Document]:
 
 def _document(record: dict[str, Any]) -> Document:
     joined = join_tokens(strings(field(record, "sentence", list), "'sentence'"))
-    entities = [_entity(joined, item) for item in field(record, "ner", list)]
-    rows = optional(record, "relations", list, [])
-    relations = [_relation(joined, item) for item in rows]
-    notes = [[number, *item[5:8]] for number, item in enumerate(rows) if any(item[5:8])]
+    rows = TokenRows(joined, last=True)
+    entities = [rows.span(item) for item in field(record, "ner", list)]
+    related = optional(record, "relations", list, [])
+    relations = [rows.relation(item) for item in related]
+    notes = [[number, *item[5:8]] for number, item in enumerate(related) if any(item[5:8])]
     meta = rest(record, _KNOWN) | ({"relation_notes": notes} if notes else {})
     return from_spans(joined.text, entities, with_labels(entities, relations), identifier(record, "doc_key"), meta)
-
-
-def _entity(joined: TokenText, item: Any) -> Span:
-    start, last, label = row(item, (int, int, str), "an entity [start, last, type]")
-    return joined.span(start, last + 1, label)
-
-
-def _relation(joined: TokenText, item: Any) -> Relation:
-    what = "a relation [start, last, start, last, type, ...]"
-    subject_start, subject_last, object_start, object_last, label = row(item, (int, int, int, int, str), what)
-    return Relation(joined.span(subject_start, subject_last + 1), label, joined.span(object_start, object_last + 1))

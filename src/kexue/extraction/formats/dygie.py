@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from kexue.errors import DataError
-from kexue.extraction.document import Argument, Document, Event, Relation, Span
+from kexue.extraction.document import Argument, Document, Event, Span
 from kexue.extraction.formats.gold import from_spans, with_labels
 from kexue.extraction.formats.records import (
     field,
@@ -32,7 +32,8 @@ from kexue.extraction.formats.records import (
     strings,
 )
 from kexue.extraction.formats.source import Sample
-from kexue.extraction.formats.tokens import TokenText, join_tokens
+from kexue.extraction.formats.token_rows import TokenRows
+from kexue.extraction.formats.tokens import join_tokens
 
 _KNOWN = ("doc_key", "sentences", "ner", "relations", "events", "clusters")
 
@@ -50,17 +51,18 @@ def read(path: Path) -> Iterator[Document]:
 def _document(record: dict[str, Any]) -> Document:
     sentences = [of_kind(item, list, "a sentence") for item in field(record, "sentences", list)]
     joined = join_tokens(strings([token for sentence in sentences for token in sentence], "'sentences'"))
-    entities = [_entity(joined, item) for item in _by_sentence(record, "ner", len(sentences))]
-    relations = [_relation(joined, item) for item in _by_sentence(record, "relations", len(sentences))]
+    rows = TokenRows(joined, last=True)
+    entities = [rows.span(item) for item in _by_sentence(record, "ner", len(sentences))]
+    relations = [rows.relation(item) for item in _by_sentence(record, "relations", len(sentences))]
     document = from_spans(
         joined.text,
         entities,
         with_labels(entities, relations),
         identifier(record, "doc_key"),
-        rest(record, _KNOWN) | _clusters(joined, record),
+        rest(record, _KNOWN) | _clusters(rows, record),
     )
     labels = {(entity.start, entity.end): entity for entity in reversed(entities)}
-    document.events = [_event(joined, labels, item) for item in _by_sentence(record, "events", len(sentences))]
+    document.events = [_event(rows, labels, item) for item in _by_sentence(record, "events", len(sentences))]
     return document
 
 
@@ -71,36 +73,25 @@ def _by_sentence(record: dict[str, Any], key: str, num_sentences: int) -> Iterab
     return [item for sentence in lists for item in of_kind(sentence, list, f"each item of {key!r}")]
 
 
-def _entity(joined: TokenText, item: Any) -> Span:
-    start, last, label = row(item, (int, int, str), "an entity [start, last, type]")
-    return joined.span(start, last + 1, label)
-
-
-def _relation(joined: TokenText, item: Any) -> Relation:
-    what = "a relation [start, last, start, last, type]"
-    subject_start, subject_last, object_start, object_last, label = row(item, (int, int, int, int, str), what)
-    return Relation(joined.span(subject_start, subject_last + 1), label, joined.span(object_start, object_last + 1))
-
-
-def _event(joined: TokenText, labels: dict[tuple[int, int], Span], item: Any) -> Event:
+def _event(rows: TokenRows, labels: dict[tuple[int, int], Span], item: Any) -> Event:
     trigger, *arguments = of_kind(item, list, "an event") or [[]]
     if isinstance(trigger, list) and len(trigger) == 2:
         trigger = [trigger[0], *trigger]  # [token, type] is [start, last, type] of one token
-    found = [_entity(joined, part) for part in (trigger, *arguments)]
+    found = [rows.span(part) for part in (trigger, *arguments)]
     spans = [labels.get((span.start, span.end), Span(span.start, span.end)) for span in found]
     roles = ["trigger", *(span.label for span in found[1:])]
     return Event(found[0].label, tuple(Argument(role, span) for role, span in zip(roles, spans, strict=True)))
 
 
-def _clusters(joined: TokenText, record: dict[str, Any]) -> dict[str, Any]:
+def _clusters(rows: TokenRows, record: dict[str, Any]) -> dict[str, Any]:
     clusters = [
-        [_place(joined, item) for item in of_kind(cluster, list, "a cluster")]
+        [_place(rows, item) for item in of_kind(cluster, list, "a cluster")]
         for cluster in optional(record, "clusters", list, [])
     ]
     return {"clusters": clusters} if clusters else {}
 
 
-def _place(joined: TokenText, item: Any) -> list[int]:
+def _place(rows: TokenRows, item: Any) -> list[int]:
     start, last = row(item, (int, int), "a mention [start, last] of a cluster")
-    span = joined.span(start, last + 1)
+    span = rows.place(start, last)
     return [span.start, span.end]

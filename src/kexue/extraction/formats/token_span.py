@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kexue.extraction.document import Document, Relation, Span
+from kexue.extraction.document import Document
 from kexue.extraction.formats.gold import from_spans, with_labels
 from kexue.extraction.formats.records import (
     field,
@@ -23,11 +23,11 @@ from kexue.extraction.formats.records import (
     optional,
     read_each,
     rest,
-    row,
     strings,
 )
 from kexue.extraction.formats.source import Sample
-from kexue.extraction.formats.tokens import TokenText, join_tokens
+from kexue.extraction.formats.token_rows import TokenRows
+from kexue.extraction.formats.tokens import join_tokens
 
 _KNOWN = ("id", "tokens", "entities", "relations")
 
@@ -44,8 +44,9 @@ def read(path: Path) -> Iterator[Document]:
 
 def _document(record: dict[str, Any]) -> Document:
     joined = join_tokens(strings(field(record, "tokens", list), "'tokens'"))
-    entities = [_entity(joined, item) for item in field(record, "entities", list)]
-    relations = [_relation(joined, item) for item in optional(record, "relations", list, [])]
+    rows = TokenRows(joined, last=False)
+    entities = [rows.span(item) for item in field(record, "entities", list)]
+    relations = [rows.relation(item) for item in optional(record, "relations", list, [])]
     return from_spans(
         joined.text,
         entities,
@@ -53,14 +54,3 @@ def _document(record: dict[str, Any]) -> Document:
         identifier(record, "id"),
         rest(record, _KNOWN),
     )
-
-
-def _entity(joined: TokenText, item: Any) -> Span:
-    start, end, label = row(item, (int, int, str), "an entity [start, end, type]")
-    return joined.span(start, end, label)
-
-
-def _relation(joined: TokenText, item: Any) -> Relation:
-    what = "a relation [start, end, start, end, type]"
-    subject_start, subject_end, object_start, object_end, label = row(item, (int, int, int, int, str), what)
-    return Relation(joined.span(subject_start, subject_end), label, joined.span(object_start, object_end))
