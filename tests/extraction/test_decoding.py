@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from math import inf
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from kexue.extraction.decoding import Bounds, Candidates, decode
 from kexue.extraction.document import Document, Relation, Span
 from kexue.extraction.heads.gplinker import GPLinker
 from kexue.extraction.links import LinkEncoder, Links, SpanLabels, close_relations
+from kexue.extraction.reach import Reach
 from kexue.extraction.schema import RelationType, Schema
 from kexue.layers.global_pointer import EfficientGlobalPointer, GlobalPointer
 from kexue.layers.token_pair_scores import FactorizedScores, TokenPairScores
@@ -71,9 +73,13 @@ UNBOUNDED = Bounds(spans=10**6, relations=10**6)
     num_types=st.sampled_from([0, 2, 3]),
     num_predicates=st.integers(1, 3),
     density=st.floats(-2.5, 0.5),
+    reach=st.builds(Reach, st.none() | st.integers(1, 7), st.none() | st.integers(0, 7)),
+    block=st.sampled_from([1, 40, decoding.BLOCK_ELEMENTS]),
     seed=st.integers(0, 10**6),
 )
-def test_decoding_equals_exhaustive_search_when_nothing_was_cut(lengths, num_types, num_predicates, density, seed):
+def test_decoding_equals_exhaustive_search_when_nothing_was_cut(
+    lengths, num_types, num_predicates, density, reach, block, seed
+):
     generator = torch.Generator().manual_seed(seed)
     labels = SpanLabels(schema_of(num_types, num_predicates, generator))
     size = max(1, *lengths)
@@ -85,14 +91,16 @@ def test_decoding_equals_exhaustive_search_when_nothing_was_cut(lengths, num_typ
     mask = torch.arange(size) < torch.tensor(lengths)[:, None]
     floor = 0.25
     three = DenseScores(spans, True), DenseScores(starts), DenseScores(ends)
-    found = decode(*three, mask, labels, floor=floor, bounds=UNBOUNDED)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoding, "BLOCK_ELEMENTS", block)
+        found = decode(*three, mask, labels, floor=floor, bounds=UNBOUNDED, reach=reach)
+    width, distance = (inf if limit is None else limit for limit in (reach.span_width, reach.link_distance))
     for text, length in enumerate(lengths):
         assert not found[text].cut
         places, triples = as_sets(found[text])
-        assert places == all_spans(spans[text], length, floor)
-        assert triples == all_triples(
-            spans[text], starts[text], ends[text], length, labels.subjects, labels.objects, floor
-        )
+        assert places == all_spans(spans[text], length, floor, width)
+        tables = spans[text], starts[text], ends[text], length, labels.subjects, labels.objects
+        assert triples == all_triples(*tables, floor, width, distance)
         for (subject, predicate, object_), four in zip(
             found[text].triples.tolist(), found[text].triple_scores, strict=True
         ):
@@ -134,22 +142,6 @@ def test_a_long_text_is_searched_in_blocks_with_the_same_result(monkeypatch):
     monkeypatch.setattr("kexue.extraction.decoding.BLOCK_ELEMENTS", 300)
     assert run() == whole
     assert all(places for places, _ in whole)
-
-
-def test_a_span_wider_than_the_bound_is_cut_and_the_text_says_so():
-    labels = SpanLabels(schema_of(0, 1, torch.Generator()))
-    scores = torch.ones(1, 2, 9, 9)
-    mask = torch.ones(1, 9, dtype=torch.bool)
-    found = decode(
-        DenseScores(scores, True),
-        DenseScores(-scores[:, :1]),
-        DenseScores(-scores[:, :1]),
-        mask,
-        labels,
-        bounds=Bounds(span_width=4),
-    )[0]
-    assert {end - start for _, start, end in found.spans.tolist()} == {0, 1, 2, 3}
-    assert found.cut == "span width"
 
 
 @settings(deadline=None, max_examples=40)

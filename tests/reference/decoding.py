@@ -4,32 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
+from math import inf
 
 from torch import Tensor
 
 Triple = tuple[tuple[int, int, int], int, tuple[int, int, int]]
 
 
-def all_spans(scores: Tensor, length: int, floor: float) -> set[tuple[int, int, int]]:
-    """(label, start, end) of each span with a score above the floor; `scores` [labels, seq, seq]."""
+def all_spans(scores: Tensor, length: int, floor: float, width: float = inf) -> set[tuple[int, int, int]]:
+    """(label, start, end) of each span of at most `width` tokens above the floor; `scores` [labels, seq, seq]."""
     return {
         (label, start, end)
         for label, start in product(range(scores.shape[0]), range(length))
         for end in range(start, length)
-        if scores[label, start, end] > floor
+        if scores[label, start, end] > floor and end - start + 1 <= width
     }
 
 
 def all_triples(
-    spans: Tensor, starts: Tensor, ends: Tensor, length: int, subjects: Tensor, objects: Tensor, floor: float
+    spans: Tensor,
+    starts: Tensor,
+    ends: Tensor,
+    length: int,
+    subjects: Tensor,
+    objects: Tensor,
+    floor: float,
+    width: float = inf,
+    distance: float = inf,
 ) -> set[Triple]:
-    """Each triple whose four scores exceed the floor and whose ends have allowed labels."""
+    """Each triple whose four scores exceed the floor, whose ends have allowed labels, and that is near enough."""
 
     def search() -> Iterator[Triple]:
-        found = all_spans(spans, length, floor)
+        found = all_spans(spans, length, floor, width)
         for subject, predicate, object_ in product(found, range(starts.shape[0]), found):
             if (
-                subjects[predicate, subject[0]]
+                abs(subject[1] - object_[1]) <= distance
+                and subjects[predicate, subject[0]]
                 and objects[predicate, object_[0]]
                 and starts[predicate, subject[1], object_[1]] > floor
                 and ends[predicate, subject[2], object_[2]] > floor

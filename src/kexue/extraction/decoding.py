@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from kexue.extraction.links import SpanLabels
+from kexue.extraction.reach import Reach
 from kexue.layers.token_pair_scores import TokenPairScores
 
 BLOCK_ELEMENTS = 2**22  # the most scores looked at in one go
@@ -34,7 +35,6 @@ class Bounds:
     spans_per_token: float = 0.25
     relations: int = 512
     relations_per_token: float = 1.0
-    span_width: int = 512  # tokens; a longer span is cut
 
     def max_spans(self, num_tokens: int) -> int:
         """Budget of spans for a text of this length."""
@@ -51,7 +51,7 @@ class Candidates:
 
     `spans` long[n, 3] of (label, start, end) and `span_scores` float[n]; `triples` long[m, 3] of (row of subject in
     `spans`, predicate, row of object) and `triple_scores` float[m, 4] of (subject, object, start link, end link).
-    `cut` names the bounds that cut something off ("span width", "spans", "relations"), or is empty.
+    `cut` names the bounds that cut something off ("spans", "relations"), or is empty.
     """
 
     spans: Tensor
@@ -67,7 +67,7 @@ class _Spans(NamedTuple):
     places: Int[Tensor, "n 3"]
     """(label, start, end)"""
     scores: Float[Tensor, " n"]
-    cut: tuple[str, ...] = ()
+    cut: bool = False
 
 
 class _Links(NamedTuple):
@@ -78,10 +78,16 @@ class _Links(NamedTuple):
     subjects: Bool[Tensor, "predicates labels"]
     objects: Bool[Tensor, "predicates labels"]
     floor: float
+    distance: int | None
 
     def allow(self, predicate: Tensor, subject_label: Tensor, object_label: Tensor) -> Tensor:
         """Whether spans of these labels may stand at the ends of these predicates."""
         return self.subjects[predicate, subject_label] & self.objects[predicate, object_label]
+
+    def reach(self, subject_start: Tensor, object_start: Tensor) -> Tensor:
+        """Whether two starts are near enough to be joined, bool[m, n]."""
+        apart = (subject_start[:, None] - object_start).abs_()
+        return torch.ones_like(apart, dtype=torch.bool) if self.distance is None else apart <= self.distance
 
 
 def decode(
@@ -93,63 +99,64 @@ def decode(
     *,
     floor: float = 0.0,
     bounds: Bounds | None = None,
+    reach: Reach | None = None,
 ) -> list[Candidates]:
-    """Find the spans and triples of each text whose scores all exceed `floor`.
+    """Find the spans and triples of each text whose scores all exceed `floor`, as far as the model looks.
 
     `mask` is True at the tokens that may begin or end a span. What a budget cuts does not depend on the other texts
     of the batch: of candidates with the same score the first in the text stay.
     """
-    bounds = bounds or Bounds()
-    links = _Links(starts, ends, labels.subjects.to(mask.device), labels.objects.to(mask.device), floor)
+    bounds, reach = bounds or Bounds(), reach or Reach()
+    subjects, objects = labels.subjects.to(mask.device), labels.objects.to(mask.device)
+    links = _Links(starts, ends, subjects, objects, floor, reach.link_distance)
+    found_spans = _find_spans(spans, mask, floor, bounds, reach.span_width or mask.shape[1])
     budgets = [bounds.max_relations(length) for length in mask.sum(1).tolist()]
     results = []
-    for text, (found, budget) in enumerate(zip(_find_spans(spans, mask, floor, bounds), budgets, strict=True)):
+    for text, (found, budget) in enumerate(zip(found_spans, budgets, strict=True)):
         triples, scores, was_cut = _find_triples(text, found, links, budget)
-        cut = " and ".join((*found.cut, "relations") if was_cut else found.cut)
+        cut = " and ".join(name for name, of in (("spans", found.cut), ("relations", was_cut)) if of)
         results.append(Candidates(found.places.cpu(), found.scores.cpu(), triples.cpu(), scores.cpu(), cut))
     return results
 
 
-def _find_spans(scores: TokenPairScores, mask: Bool[Tensor, "batch seq"], floor: float, bounds: Bounds) -> list[_Spans]:
-    """The best spans of each text whose scores exceed `floor`."""
+def _find_spans(
+    scores: TokenPairScores, mask: Bool[Tensor, "batch seq"], floor: float, bounds: Bounds, width: int
+) -> list[_Spans]:
+    """The best spans of each text, at most `width` tokens wide, whose scores exceed `floor`."""
     none = _Spans(mask.new_zeros((0, 3), dtype=torch.long), mask.new_zeros(0, dtype=torch.float32))
     found = [none] * len(mask)
     budgets = [bounds.max_spans(length) for length in mask.sum(1).tolist()]
-    for rows, columns in _blocks(len(mask), scores.num_labels, mask.shape[1]):
+    for rows, columns in _blocks(len(mask), scores.num_labels, mask.shape[1], width):
         block = scores.block(rows, columns)
-        pairs = (mask[:, rows, None] & mask[:, None, columns]).triu()  # rows and columns begin at the same token
+        pairs = (mask[:, rows, None] & mask[:, None, columns]).triu().tril(width - 1)  # both begin at the same token
         hits = (block > floor).logical_and_(pairs[:, None])
         for text, budget in enumerate(budgets):
             # Starts before labels: in this order the spans of one block follow those of another.
             row, label, column = hits[text].transpose(0, 1).contiguous().nonzero().unbind(1)
             places = torch.stack((label, row + rows.start, column + columns.start), 1)
-            found[text] = _extend(found[text], places, block[text, label, row, column], budget, bounds.span_width)
+            found[text] = _extend(found[text], places, block[text, label, row, column], budget)
     return found
 
 
-def _blocks(batch: int, num_labels: int, length: int) -> Iterator[tuple[slice, slice]]:
+def _blocks(batch: int, num_labels: int, length: int, width: int) -> Iterator[tuple[slice, slice]]:
     """Row blocks of the score matrices, with the columns at which spans from these rows can end."""
+    budget = BLOCK_ELEMENTS // (batch * num_labels)  # elements of one matrix
+    banded = (math.isqrt(width**2 + 4 * budget) - width) // 2  # rows, where rows * (rows + width) elements fit
     first = 0
     while first < length:
-        size = max(1, BLOCK_ELEMENTS // (batch * num_labels * (length - first)))
-        yield slice(first, min(length, first + size)), slice(first, length)
+        size = max(1, budget // (length - first), banded)
+        yield slice(first, min(length, first + size)), slice(first, min(length, first + size + width - 1))
         first += size
 
 
-def _extend(found: _Spans, places: Tensor, scores: Tensor, budget: int, width: int) -> _Spans:
-    """The best of the spans found before and of these, and the names of the bounds that cut some so far."""
-    cut = dict.fromkeys(found.cut)
-    narrow = places[:, 2] - places[:, 1] < width
-    if not bool(narrow.all()):
-        cut["span width"] = None
-        places, scores = places[narrow], scores[narrow]
-    if len(found.places) + len(places) > budget:
-        cut["spans"] = None
-        best = _best(scores, budget)
-        places, scores = torch.cat((found.places, places[best])), torch.cat((found.scores, scores[best]))
-        best = _best(scores, budget)
-        return _Spans(places[best], scores[best], tuple(cut))
-    return _Spans(torch.cat((found.places, places)), torch.cat((found.scores, scores)), tuple(cut))
+def _extend(found: _Spans, places: Tensor, scores: Tensor, budget: int) -> _Spans:
+    """The best of the spans found before and of these."""
+    if len(found.places) + len(places) <= budget:
+        return _Spans(torch.cat((found.places, places)), torch.cat((found.scores, scores)), found.cut)
+    best = _best(scores, budget)
+    places, scores = torch.cat((found.places, places[best])), torch.cat((found.scores, scores[best]))
+    best = _best(scores, budget)
+    return _Spans(places[best], scores[best], cut=True)
 
 
 def _find_triples(text: int, spans: _Spans, links: _Links, budget: int) -> tuple[Tensor, Tensor, bool]:
@@ -178,7 +185,7 @@ def _join(
     start_scores, end_scores = links.starts.at(text, s_start, o_start), links.ends.at(text, s_end, o_end)
     weakest = torch.minimum(start_scores, end_scores)
     # Subjects before predicates: in this order the triples of one block follow those of another.
-    hits = (weakest > links.floor).transpose(0, 1).contiguous().nonzero()
+    hits = ((weakest > links.floor) & links.reach(s_start, o_start)).transpose(0, 1).contiguous().nonzero()
     row, predicate, column = hits.unbind(1)
     row, predicate, column = hits[links.allow(predicate, s_label[row], o_label[column])].unbind(1)
     s_score, o_score = spans.scores[subjects], spans.scores[objects]

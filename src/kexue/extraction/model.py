@@ -19,6 +19,7 @@ from kexue.encoders.windows import WindowBatch, merge_windows
 from kexue.extraction.decoding import Bounds, Candidates
 from kexue.extraction.heads import HEADS
 from kexue.extraction.links import SpanLabels
+from kexue.extraction.reach import Reach
 from kexue.extraction.schema import Schema
 
 ENCODED_TOKENS = 16_384  # tokens in one pass through the encoder where no gradients are kept
@@ -28,7 +29,8 @@ class ExtractionConfig(PretrainedConfig):
     """What an `ExtractionModel` is made of.
 
     `encoder` is the encoder's own configuration and `schema` the labels, both as plain values; `window` counts tokens
-    of text in one window (without special tokens) and `overlap` the tokens that two neighbours share.
+    of text in one window (without special tokens) and `overlap` the tokens that two neighbours share. `span_width`
+    and `link_distance` are the model's `Reach`.
     """
 
     model_type = "kexue_extraction"
@@ -44,6 +46,8 @@ class ExtractionConfig(PretrainedConfig):
         hidden_dropout: float = 0.1,
         window: int = 254,
         overlap: int = 64,
+        span_width: int | None = None,
+        link_distance: int | None = None,
         **kwargs: Any,
     ) -> None:
         self.encoder = encoder or {}
@@ -55,6 +59,8 @@ class ExtractionConfig(PretrainedConfig):
         self.hidden_dropout = hidden_dropout
         self.window = window
         self.overlap = overlap
+        self.span_width = span_width
+        self.link_distance = link_distance
         super().__init__(**kwargs)
 
 
@@ -122,7 +128,8 @@ class ExtractionModel(PreTrainedModel):
     def extract(self, batch: WindowBatch, *, floor: float = 0.0, bounds: Bounds | None = None) -> list[Candidates]:
         """Spans and triples of each document whose scores all exceed `floor`."""
         batch = batch.to(self.device)
-        return self.head.decode(self.hidden_states(batch), batch.mask, floor=floor, bounds=bounds)
+        reach = Reach(self.config.span_width, self.config.link_distance)
+        return self.head.decode(self.hidden_states(batch), batch.mask, floor=floor, bounds=bounds, reach=reach)
 
 
 def _encoder_from_config(values: dict[str, Any]) -> PreTrainedModel:

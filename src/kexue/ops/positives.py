@@ -28,7 +28,17 @@ def distinct_positives(
     """
     positives = positives.to(device=mask.device, dtype=torch.long)
     _check(positives, mask, num_labels, ordered=ordered)
-    return Positives(*torch.unique(positives, dim=0).unbind(1))
+    shape = (mask.shape[0], num_labels, mask.shape[1], mask.shape[1])
+    # As one number each: torch sorts numbers some thirty times faster than rows.
+    return Positives(*torch.unravel_index(torch.unique(_ravel(positives, shape)), shape))
+
+
+def _ravel(rows: Int[Tensor, "n dims"], shape: tuple[int, ...]) -> Int[Tensor, " n"]:
+    """The place of each row of indices in a tensor of this shape, laid end to end."""
+    place = rows[:, 0]
+    for column, size in zip(rows.unbind(1)[1:], shape[1:], strict=True):
+        place = place * size + column
+    return place
 
 
 def _check(positives: Tensor, mask: Tensor, num_labels: int, *, ordered: bool) -> None:

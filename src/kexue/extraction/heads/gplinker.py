@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from kexue.extraction.decoding import Bounds, Candidates, decode
 from kexue.extraction.links import Links, SpanLabels, stack_positives
+from kexue.extraction.reach import Reach
 from kexue.layers.global_pointer import EfficientGlobalPointer, GlobalPointer
 
 
@@ -61,9 +62,15 @@ class GPLinker(nn.Module):
         return spans.sum(1) + starts.sum(1) + ends.sum(1)
 
     def decode(
-        self, hidden: Tensor, mask: Tensor, *, floor: float = 0.0, bounds: Bounds | None = None
+        self,
+        hidden: Tensor,
+        mask: Tensor,
+        *,
+        floor: float = 0.0,
+        bounds: Bounds | None = None,
+        reach: Reach | None = None,
     ) -> list[Candidates]:
-        """Spans and triples of each text whose scores all exceed `floor`."""
+        """Spans and triples of each text whose scores all exceed `floor`, as far as the model looks."""
         return decode(
             self.spans(hidden),
             self.starts(hidden),
@@ -72,4 +79,5 @@ class GPLinker(nn.Module):
             self.labels,
             floor=floor,
             bounds=bounds,
+            reach=reach,
         )

@@ -48,6 +48,9 @@ class ExtractionRecipe(TrainingRecipe):
     hidden_dropout: float = Field(0.1, ge=0, lt=1, description="dropout between encoder and head")
     window: int = Field(254, ge=8, description="tokens of text that are encoded together")
     overlap: int = Field(64, ge=0, description="tokens that neighbouring windows share")
+    packing: float = Field(
+        0.25, ge=0, le=1, description="share of the short texts that are trained on again, joined to long ones"
+    )
 
     # optimisation
     encoder_lr: float | None = Field(None, gt=0, description="1e-3 from scratch; 3e-4 (384 / width)^2 else")

@@ -17,10 +17,12 @@ from kexue.extraction.checkpoint import MANIFEST, Checkpoint, save_checkpoint
 from kexue.extraction.decision import decide
 from kexue.extraction.judge import calibration_errors
 from kexue.extraction.model import ExtractionConfig, ExtractionModel
+from kexue.extraction.reach import Reach
 from kexue.extraction.schema import Schema
 from kexue.ops.device import choose_device
 from kexue.training.extraction.data import TrainingData, load_training_data
 from kexue.training.extraction.dataset import ExtractionDataset
+from kexue.training.extraction.packing import packed
 from kexue.training.extraction.recipe import ExtractionRecipe
 from kexue.training.extraction.trainer import ExtractionTrainer
 from kexue.training.memory import describe, forget, refuse_finished, refuse_other_training, remember
@@ -66,9 +68,11 @@ def make_trainer(
     text_tokenizer = TextTokenizer(tokenizer)
     if choose_device(recipe.device).type == "cpu" and encoder.config._attn_implementation == "sdpa":
         encoder.set_attn_implementation("eager")  # a quarter faster in training, where dropout rules out fused kernels
-    model = build_model(encoder, data.schema, recipe, max_window=text_tokenizer.max_window)
     dataset = ExtractionDataset(data.train, text_tokenizer, data.schema)
+    reach = Reach.of(example.links for example in dataset.examples)
+    model = build_model(encoder, data.schema, recipe, reach=reach, max_window=text_tokenizer.max_window)
     _note_alignment(dataset, console)
+    dataset.examples += packed(dataset.examples, share=recipe.packing, window=model.config.window, seed=recipe.seed)
     trainer = ExtractionTrainer(
         model,
         text_tokenizer,
@@ -87,10 +91,16 @@ def default_encoder_lr(name: str, width: int) -> float:
 
 
 def build_model(
-    encoder: PreTrainedModel, schema: Schema, recipe: ExtractionRecipe, *, max_window: int | None = None
+    encoder: PreTrainedModel,
+    schema: Schema,
+    recipe: ExtractionRecipe,
+    *,
+    reach: Reach | None = None,
+    max_window: int | None = None,
 ) -> ExtractionModel:
     """A fresh head on an encoder, with windows no wider than the encoder takes."""
     window = min(recipe.window, max_window or recipe.window)
+    reach = reach or Reach()
     config = ExtractionConfig(
         encoder=encoder.config.to_dict(),
         schema=schema.to_json(),
@@ -101,6 +111,8 @@ def build_model(
         hidden_dropout=recipe.hidden_dropout,
         window=window,
         overlap=min(recipe.overlap, window // 2),
+        span_width=reach.span_width,
+        link_distance=reach.link_distance,
     )
     model = ExtractionModel(config, encoder).to(choose_device(recipe.device))
     if recipe.gradient_checkpointing:
