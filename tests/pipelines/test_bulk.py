@@ -249,6 +249,17 @@ def test_an_input_that_holds_nothing_is_refused(name: str, extractor: Extractor,
     assert not list(tmp_path.glob("out*"))
 
 
+def test_two_jobs_never_write_the_same_output(extractor: Extractor, source: Path, tmp_path: Path):
+    output = tmp_path / "out.jsonl"
+
+    def begin_another(progress: Progress) -> None:
+        with pytest.raises(OptionError, match=r"out\.jsonl\.partial is being written by another process"):
+            extract_file(extractor, source, output, chunk=CHUNK)
+
+    extract_file(extractor, source, output, chunk=CHUNK, report=begin_another)
+    assert output.read_bytes() == unbroken(extractor, source)
+
+
 def test_the_input_is_never_overwritten(extractor: Extractor, source: Path, tmp_path: Path):
     before = source.read_bytes()
     with pytest.raises(OptionError, match="not the input"):

@@ -12,15 +12,19 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
+from filelock import FileLock, Timeout
+
 from kexue.errors import DataError, OptionError
 from kexue.extraction.document import Document
+from kexue.extraction.formats.source import decode_utf8
 from kexue.files import write_json
-from kexue.pipelines.extractor import CHUNK, Extractor
+from kexue.pipelines.extractor import CHUNK, Extractor, in_chunks
 
 TEXT_SUFFIXES = (".txt", ".text")
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
@@ -42,7 +46,7 @@ def read_stream(lines: Iterable[bytes], *, source: str) -> Iterator[Document]:
     """
     json_lines = _by_suffix(source)
     for number, raw in enumerate(lines, start=1):
-        line = _decode(raw, source, number).rstrip("\r\n")
+        line = decode_utf8(raw, source, line=number).rstrip("\r\n")
         if not line.strip():
             continue
         if json_lines is None:
@@ -56,18 +60,6 @@ def read_stream(lines: Iterable[bytes], *, source: str) -> Iterator[Document]:
 def _by_suffix(source: str) -> bool | None:
     suffix = Path(source).suffix.lower()
     return True if suffix in JSON_SUFFIXES else False if suffix in TEXT_SUFFIXES else None
-
-
-def _decode(line: bytes, source: str, number: int) -> str:
-    try:
-        return line.decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"is not UTF-8 (byte 0x{line[error.start]:02x}); convert it first, for Chinese text often with: "
-            "iconv -f GB18030 -t UTF-8 OLD > NEW",
-            path=source,
-            line=number,
-        ) from None
 
 
 def _from_json(line: str, source: str, number: int) -> Document:
@@ -91,8 +83,8 @@ def extract_stream(
     extractor: Extractor, documents: Iterable[Document], output: IO[bytes], *, chunk: int = CHUNK, **options: Any
 ) -> int:
     """Write one JSON object a line for each document, chunk by chunk; returns how many."""
-    stream, count = iter(documents), 0
-    while part := list(islice(stream, chunk)):
+    count = 0
+    for part in in_chunks(documents, chunk):
         _write(extractor.extract(part, **options), output)
         count += len(part)
     return count
@@ -126,20 +118,40 @@ def extract_file(
     partial = output.with_name(output.name + ".partial")
     job = output.with_name(output.name + ".partial.job")
     output.parent.mkdir(parents=True, exist_ok=True)
-    _claim(partial, job, {"input": _fingerprint(source), **_identity(extractor), "options": options | {"chunk": chunk}})
-    done = _completed(partial, chunk)
-    with source.open("rb") as file, partial.open("ab") as sink:
-        documents = read_stream(file, source=str(source))
-        for _ in islice(documents, done):
-            pass
-        while part := list(islice(documents, chunk)):
-            _write(extractor.extract(part, **options), sink)
-            os.fsync(sink.fileno())
-            done += len(part)
-            report(Progress(done, file.tell()))
-    partial.replace(output)
-    job.unlink(missing_ok=True)
+    with _alone(partial):
+        _claim(
+            partial, job, {"input": _fingerprint(source), **_identity(extractor), "options": options | {"chunk": chunk}}
+        )
+        done = _completed(partial, chunk)
+        with source.open("rb") as file, partial.open("ab") as sink:
+            documents = read_stream(file, source=str(source))
+            for _ in islice(documents, done):
+                pass
+            for part in in_chunks(documents, chunk):
+                _write(extractor.extract(part, **options), sink)
+                os.fsync(sink.fileno())
+                done += len(part)
+                report(Progress(done, file.tell()))
+        partial.replace(output)
+        job.unlink(missing_ok=True)
     return done
+
+
+@contextmanager
+def _alone(partial: Path) -> Iterator[None]:
+    """Hold a partial output for this process; the system lets go of it however the process ends."""
+    lock = FileLock(partial.with_name(partial.name + ".lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise OptionError(
+            f"{partial} is being written by another process; wait for it, or choose another output"
+        ) from None
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
 
 
 def _identity(extractor: Extractor) -> dict[str, Any]:

@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 
-from kexue.errors import CheckpointError, OptionError, unknown
+from kexue.errors import OptionError, unknown
 from kexue.extraction.assembly import assemble
 from kexue.extraction.checkpoint import Checkpoint, load_checkpoint
 from kexue.extraction.decision import Decision
@@ -20,11 +20,13 @@ from kexue.extraction.document import Document
 from kexue.extraction.inference import BATCH_TOKENS, Found, find_candidates
 from kexue.extraction.schema import Schema
 from kexue.ops.device import choose_device
+from kexue.pipelines.hub import local_folder
 
 DTYPES = ("float32", "bfloat16")
 CHUNK = 2048  # texts that `pipe` sorts by length together
 
 Input = str | Document
+T = TypeVar("T")
 
 
 class Extractor:
@@ -63,7 +65,7 @@ class Extractor:
         fact near its threshold may come or go. Raises `CheckpointError` if the folder is missing, damaged, or from a
         newer kexue.
         """
-        return cls(load_checkpoint(_local_folder(name_or_folder)), device=device, dtype=dtype)
+        return cls(load_checkpoint(local_folder(name_or_folder)), device=device, dtype=dtype)
 
     @property
     def schema(self) -> Schema:
@@ -129,8 +131,7 @@ class Extractor:
             raise OptionError(
                 "pipe takes an iterable of texts; for one text call the extractor itself: extractor(text)"
             )
-        stream = iter(items)
-        while part := list(islice(stream, chunk)):
+        for part in in_chunks(items, chunk):
             yield from self.extract(part, batch_tokens=batch_tokens, batch_size=batch_size)
 
     def candidates(
@@ -175,24 +176,8 @@ def _text(item: Input) -> str:
     return text
 
 
-def _local_folder(name_or_folder: str | Path) -> Path:
-    """The folder itself, or a copy from the hub of what a model needs (no file that could run code)."""
-    folder = Path(name_or_folder)
-    if folder.is_dir() or not _looks_like_hub_id(str(name_or_folder)):
-        return folder
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(
-            snapshot_download(str(name_or_folder), allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"])
-        )
-    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
-        raise CheckpointError(
-            f"{name_or_folder}: is no folder here, and the hub gave no such model ({type(error).__name__})"
-        ) from None
-
-
-def _looks_like_hub_id(name: str) -> bool:
-    parts = name.split("/")
-    return len(parts) == 2 and all(part and not part.startswith(".") for part in parts)
+def in_chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of `size` items, the last one of what is left."""
+    stream = iter(items)
+    while part := list(islice(stream, size)):
+        yield part

@@ -49,6 +49,14 @@ def test_an_empty_or_absent_file_is_refused(tmp_path: Path):
             load_training_data(ExtractionRecipe.from_values({"train": tmp_path / name, "output": tmp_path / "out"}))
 
 
+def test_texts_without_a_finished_annotation_are_left_out_of_train_with_a_note(tmp_path: Path):
+    waiting = Document("Not yet looked at.", meta={"annotated": False})
+    data = load(tmp_path, [fact(), waiting, fact()], [fact()])
+    assert [item.text for item in data.train] == [TEXT, TEXT]
+    assert data.notes == [f"1 texts without a finished annotation are left out of {tmp_path / 'train.jsonl'}"]
+    assert "none of its texts" in refused(DataError, tmp_path, [waiting], [fact()])
+
+
 def test_one_document_cannot_be_split(tmp_path: Path):
     assert "train.jsonl: one document cannot be split" in refused(DataError, tmp_path, [fact()])
 

@@ -31,14 +31,20 @@ def read_text(path: Path) -> str:
     data = _read_bytes(path)
     if not data.strip():
         raise DataError("is empty: there is nothing to read", path=path)
+    return decode_utf8(data, path)
+
+
+def decode_utf8(data: bytes, path: str | Path, *, line: int = 1) -> str:
+    """Bytes of a file, from this line on, as text without a byte-order mark; raises `DataError` with the line."""
     try:
-        return data.decode("utf-8-sig")
+        return data.decode("utf-8-sig" if line == 1 else "utf-8")
     except UnicodeDecodeError as error:
+        name = Path(path).name
         raise DataError(
             f"is not UTF-8 (byte 0x{data[error.start]:02x}); convert it first, for Chinese text often with: "
-            f"iconv -f GB18030 -t UTF-8 {path.name} > utf8-{path.name}",
+            f"iconv -f GB18030 -t UTF-8 {name} > utf8-{name}",
             path=path,
-            line=data.count(b"\n", 0, error.start) + 1,
+            line=line + data.count(b"\n", 0, error.start),
         ) from None
 
 

@@ -28,8 +28,10 @@ class TrainingData:
 
 def load_training_data(recipe: ExtractionRecipe) -> TrainingData:
     """Read train and dev; raises `DataError` or `SchemaError` before any work if they cannot be trained on."""
-    train = _read(recipe.train, recipe)
+    train, unfinished = _annotated(_read(recipe.train, recipe), recipe.train)
     notes = []
+    if unfinished:
+        notes.append(f"{unfinished} texts without a finished annotation are left out of {recipe.train}")
     if recipe.dev is not None:
         dev = _read(recipe.dev, recipe)
     else:
@@ -54,6 +56,14 @@ def _read(path: Path, recipe: ExtractionRecipe) -> list[Document]:
     if recipe.entity_types == []:
         documents = [without_entity_types(document) for document in documents]
     return documents
+
+
+def _annotated(documents: list[Document], path: Path) -> tuple[list[Document], int]:
+    """The documents that somebody has annotated, and the number of the others: those are no text without facts."""
+    finished = [document for document in documents if document.meta.get("annotated", True)]
+    if not finished:
+        raise DataError("none of its texts has a finished annotation", path=path)
+    return finished, len(documents) - len(finished)
 
 
 def _refuse_unknown(documents: Sequence[Document], recipe: ExtractionRecipe, path: Path) -> None:

@@ -1,0 +1,30 @@
+"""A model by the name a user gives it: a folder here, or a repository of the hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kexue.errors import CheckpointError
+
+
+def local_folder(name_or_folder: str | Path) -> Path:
+    """The folder itself, or a copy from the hub of what a model needs (no file that could run code)."""
+    folder = Path(name_or_folder)
+    if folder.is_dir() or not _looks_like_hub_id(str(name_or_folder)):
+        return folder
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(
+            snapshot_download(str(name_or_folder), allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"])
+        )
+    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
+        raise CheckpointError(
+            f"{name_or_folder}: is no folder here, and the hub gave no such model ({type(error).__name__})"
+        ) from None
+
+
+def _looks_like_hub_id(name: str) -> bool:
+    parts = name.split("/")
+    return len(parts) == 2 and all(part and not part.startswith(".") for part in parts)
