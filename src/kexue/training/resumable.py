@@ -39,6 +39,10 @@ class EpochSampler(Protocol):
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of this epoch."""
 
+    def __len__(self) -> int:
+        """How many examples an epoch has."""
+        ...
+
 
 class ResumableTrainer(Trainer):
     """Trains a model whose `forward` returns its loss; after `train_or_resume`, `load_best` puts the kept weights in.
@@ -66,7 +70,7 @@ class ResumableTrainer(Trainer):
         self.sampler = sampler
         super().__init__(
             model=model,
-            args=training_arguments(recipe, len(train), learning_rate),
+            args=training_arguments(recipe, len(sampler), learning_rate),
             train_dataset=train,
             callbacks=[_Bookkeeping(self), *callbacks],
             **options,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 import pytest
 import torch
@@ -9,32 +11,43 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kexue.training.extraction.dataset import POOL, LengthGroupedSampler
+from kexue.training.extraction.packing import Packing
 
 lengths = st.lists(st.integers(0, 300), max_size=300)
 sizes = st.integers(1, 9)
 
 
 def order(lengths: list[int], batch_size: int, seed: int, epoch: int) -> list[int]:
-    sampler = LengthGroupedSampler(lengths, batch_size, seed)
+    return list(chain.from_iterable(texts(lengths, batch_size, seed, epoch, packing=0.0)))
+
+
+def texts(lengths: list[int], batch_size: int, seed: int, epoch: int, packing: float) -> list[tuple[int, ...]]:
+    sampler = sampler_of(lengths, batch_size, seed, packing)
     sampler.set_epoch(epoch)
     return list(sampler)
 
 
-@given(lengths, sizes, st.integers(0, 2**32 - 1), st.integers(0, 100))
-def test_every_document_comes_once_an_epoch(lengths: list[int], batch_size: int, seed: int, epoch: int):
-    sampler = LengthGroupedSampler(lengths, batch_size, seed)
+def sampler_of(lengths: list[int], batch_size: int, seed: int, packing: float) -> LengthGroupedSampler:
+    own = Packing(lengths, share=packing, window=254, seed=seed)
+    return LengthGroupedSampler(lengths, own, batch_size, seed)
+
+
+@given(lengths, sizes, st.integers(0, 2**32 - 1), st.integers(0, 100), st.sampled_from([0.0, 0.5, 1.0]))
+def test_every_document_comes_once_an_epoch(lengths: list[int], batch_size: int, seed: int, epoch: int, packing: float):
+    sampler = sampler_of(lengths, batch_size, seed, packing)
     sampler.set_epoch(epoch)
-    assert sorted(sampler) == list(range(len(lengths)))
-    assert len(sampler) == len(lengths)
+    found = list(sampler)
+    assert sorted(chain.from_iterable(found)) == list(range(len(lengths)))
+    assert len(sampler) == len(found)
 
 
 @given(lengths, sizes, st.integers(0, 9))
 def test_the_order_does_not_depend_on_what_was_drawn_before(lengths: list[int], batch_size: int, epoch: int):
-    used = LengthGroupedSampler(lengths, batch_size, seed=1)
+    used = sampler_of(lengths, batch_size, 1, 0.5)
     list(used)
     torch.manual_seed(7)
     used.set_epoch(epoch)
-    assert list(used) == list(used) == order(lengths, batch_size, 1, epoch)
+    assert list(used) == list(used) == texts(lengths, batch_size, 1, epoch, 0.5)
 
 
 def test_epochs_and_seeds_have_orders_of_their_own():

@@ -1,17 +1,16 @@
-"""Joined texts: every link stays between the tokens it joined, and the joint text is one that could be read."""
+"""Joined texts: every document once an epoch, other ones joined each time, every link where it was."""
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import chain, pairwise
 
-import pytest
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kexue.encoders.tokenization import Tokens
 from kexue.extraction.links import Links, Pair
-from kexue.training.extraction.dataset import Example
-from kexue.training.extraction.packing import join, packed
+from kexue.training.extraction.packing import Example, Packing, join
 
 
 def example(number: int, length: int) -> Example:
@@ -25,8 +24,8 @@ def by_ids(pairs: list[Pair], tokens: Tokens) -> list[Pair]:
     return [(label, tokens.ids[first], tokens.ids[second]) for label, first, second in pairs]
 
 
-@given(lengths=st.lists(st.integers(1, 30), min_size=1, max_size=5))
-def test_links_join_the_same_tokens_as_before(lengths):
+@given(lengths=st.lists(st.integers(0, 30), min_size=1, max_size=5))
+def test_links_join_the_same_tokens_as_before(lengths: list[int]):
     parts = [example(number, length) for number, length in enumerate(lengths)]
     whole = join(parts)
     assert whole.tokens.ids == [token for part in parts for token in part.tokens.ids]
@@ -39,27 +38,33 @@ def test_links_join_the_same_tokens_as_before(lengths):
 
 
 @given(
-    lengths=st.lists(st.integers(0, 60), max_size=40),
+    lengths=st.lists(st.integers(0, 200), max_size=60),
     share=st.floats(0, 1),
+    window=st.integers(8, 300),
     seed=st.integers(0, 100),
 )
-def test_a_share_of_the_short_texts_is_used_once_in_texts_no_longer_than_a_window(lengths, share, seed):
-    window = 64
-    examples = [example(number, length) for number, length in enumerate(lengths)]
-    packs = packed(examples, share=share, window=window, seed=seed)
-    used = [token // 1000 for pack in packs for token in pack.tokens.ids]
-    texts = [number for number, before in zip(used, [None, *used], strict=False) if number != before]
-    assert len(texts) == len(set(texts)) <= round(share * len(lengths))
-    assert all(len(pack.tokens) <= window for pack in packs)
-    assert all(2 * lengths[number] <= window for number in texts)
-    assert packs == packed(examples, share=share, window=window, seed=seed)
+def test_every_document_comes_once_an_epoch_and_no_epoch_is_longer(
+    lengths: list[int], share: float, window: int, seed: int
+):
+    packing = Packing(lengths, share=share, window=window, seed=seed)
+    for epoch in range(3):
+        texts = packing.texts(np.random.default_rng((seed, epoch)))
+        assert len(texts) == len(packing)
+        assert sorted(chain.from_iterable(texts)) == list(range(len(lengths)))
 
 
-@pytest.mark.parametrize("share", [0.25, 1.0])
-def test_nearly_all_that_is_chosen_ends_up_in_texts_of_all_lengths(share: float):
-    examples = [example(number, 10 + number % 20) for number in range(2000)]
-    packs = packed(examples, share=share, window=254, seed=0)
-    tokens = sum(len(pack.tokens) for pack in packs)
-    assert 0.8 * share < tokens / sum(len(item.tokens) for item in examples) <= 1.1 * share
-    lengths = sorted(len(pack.tokens) for pack in packs)
-    assert lengths[len(lengths) // 10] < 80 and lengths[-len(lengths) // 10] > 180
+def test_the_share_is_joined_to_texts_of_all_lengths_up_to_about_a_window():
+    lengths = [10 + number % 21 for number in range(2000)]
+    packing = Packing(lengths, share=0.4, window=200, seed=0)
+    texts = packing.texts(np.random.default_rng(0))
+    joined = [text for text in texts if len(text) > 1]
+    assert sum(map(len, joined)) == 800
+    tokens = [sum(lengths[index] for index in text) for text in joined]
+    assert set(map(len, joined)) == set(range(2, 11)) and np.mean(np.array(tokens) > 200) < 0.1
+    others = packing.texts(np.random.default_rng(1))
+    assert texts != others
+
+
+def test_texts_of_half_a_window_or_more_stay_alone():
+    assert Packing([130] * 50, share=1.0, window=254, seed=0).sizes == [1] * 50
+    assert Packing([20] * 50, share=0.0, window=254, seed=0).sizes == [1] * 50

@@ -10,25 +10,18 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from kexue.encoders.tokenization import TextTokenizer, Tokens
+from kexue.encoders.tokenization import TextTokenizer
 from kexue.encoders.windows import collate
 from kexue.extraction.document import Document
-from kexue.extraction.links import LinkEncoder, Links
+from kexue.extraction.links import LinkEncoder
 from kexue.extraction.schema import Schema
+from kexue.training.extraction.packing import Example, Packing, join
 
 POOL = 50  # batches that are sorted by length together
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One document, ready to be batched."""
-
-    tokens: Tokens
-    links: Links
-
-
 class ExtractionDataset(Dataset[Example]):
-    """Documents with their tokens and labelled token pairs, computed once."""
+    """Documents with their tokens and labelled token pairs, computed once; a text is one of them or several."""
 
     def __init__(self, documents: Sequence[Document], tokenizer: TextTokenizer, schema: Schema) -> None:
         encode = LinkEncoder(schema)
@@ -38,8 +31,8 @@ class ExtractionDataset(Dataset[Example]):
     def __len__(self) -> int:
         return len(self.examples)
 
-    def __getitem__(self, index: int) -> Example:
-        return self.examples[index]
+    def __getitem__(self, text: tuple[int, ...]) -> Example:
+        return join([self.examples[index] for index in text])
 
     @property
     def lengths(self) -> list[int]:
@@ -70,14 +63,15 @@ class Collator:
         }
 
 
-class LengthGroupedSampler(Sampler[int]):
-    """A random order in which neighbours have like length; it depends on (seed, epoch) alone.
+class LengthGroupedSampler(Sampler[tuple[int, ...]]):
+    """Texts in a random order in which neighbours have like length; it depends on (seed, epoch) alone.
 
     So a training that is resumed, or split over processes, sees the same batches as an unbroken one.
     """
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
+    def __init__(self, lengths: Sequence[int], packing: Packing, batch_size: int, seed: int) -> None:
         self.lengths = np.asarray(lengths)
+        self.packing = packing
         self.batch_size = batch_size
         self.seed = seed
         self.epoch = 0
@@ -87,21 +81,23 @@ class LengthGroupedSampler(Sampler[int]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return len(self.lengths)
+        return len(self.packing)
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Iterator[tuple[int, ...]]:
         generator = np.random.default_rng((self.seed, self.epoch))
-        order = generator.permutation(len(self.lengths))
+        texts = self.packing.texts(generator)
+        lengths = np.array([self.lengths[list(text)].sum() for text in texts])
+        order = generator.permutation(len(texts))
         pool = POOL * self.batch_size
         batches = []
         for first in range(0, len(order), pool):
             chunk = order[first : first + pool]
-            chunk = chunk[np.argsort(-self.lengths[chunk], kind="stable")]
+            chunk = chunk[np.argsort(-lengths[chunk], kind="stable")]
             batches += [chunk[at : at + self.batch_size] for at in range(0, len(chunk), self.batch_size)]
         # A short batch can only stand at the end, or every batch after it would be shifted.
         last = [batch for batch in batches if len(batch) < self.batch_size]
         full = [batch for batch in batches if len(batch) == self.batch_size]
         for place in generator.permutation(len(full)):
-            yield from full[place].tolist()
+            yield from (texts[index] for index in full[place])
         for batch in last:
-            yield from batch.tolist()
+            yield from (texts[index] for index in batch)

@@ -22,7 +22,6 @@ from kexue.extraction.schema import Schema
 from kexue.ops.device import choose_device
 from kexue.training.extraction.data import TrainingData, load_training_data
 from kexue.training.extraction.dataset import ExtractionDataset
-from kexue.training.extraction.packing import packed
 from kexue.training.extraction.recipe import ExtractionRecipe
 from kexue.training.extraction.trainer import ExtractionTrainer
 from kexue.training.memory import describe, forget, refuse_finished, refuse_other_training, remember
@@ -72,7 +71,6 @@ def make_trainer(
     reach = Reach.of(example.links for example in dataset.examples)
     model = build_model(encoder, data.schema, recipe, reach=reach, max_window=text_tokenizer.max_window)
     _note_alignment(dataset, console)
-    dataset.examples += packed(dataset.examples, share=recipe.packing, window=model.config.window, seed=recipe.seed)
     trainer = ExtractionTrainer(
         model,
         text_tokenizer,

@@ -13,6 +13,7 @@ from kexue.extraction.inference import find_candidates
 from kexue.extraction.judge import Judgement, judge
 from kexue.extraction.model import ExtractionModel
 from kexue.training.extraction.dataset import Collator, ExtractionDataset, LengthGroupedSampler
+from kexue.training.extraction.packing import Packing
 from kexue.training.extraction.recipe import ExtractionRecipe
 from kexue.training.resumable import ResumableTrainer
 
@@ -37,11 +38,12 @@ class ExtractionTrainer(ResumableTrainer):
         self.dev = dev
         self.metric = "relations_f1" if model.head.labels.schema.predicates else "entities_f1"
         self.patience = recipe.patience
+        packing = Packing(train.lengths, share=recipe.packing, window=model.config.window, seed=recipe.seed)
         super().__init__(
             model,
             recipe,
             train,
-            LengthGroupedSampler(train.lengths, recipe.batch_size, recipe.seed),
+            LengthGroupedSampler(train.lengths, packing, recipe.batch_size, recipe.seed),
             learning_rate=recipe.head_lr,
             callbacks=callbacks,
             data_collator=Collator(tokenizer, model.head.targets, model.config.window, model.config.overlap),

@@ -1,0 +1,96 @@
+"""A recipe to a trained generator in a folder: the one way a generator is made."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from transformers import TrainerCallback, set_seed
+
+from kexue.diffusion.checkpoint import GeneratorCheckpoint, save_generator
+from kexue.diffusion.denoisers import DENOISERS
+from kexue.manifest import MANIFEST
+from kexue.ops.device import choose_device
+from kexue.training.generation.data import GenerationData, load_generation_data
+from kexue.training.generation.model import GenerationModel
+from kexue.training.generation.recipe import GenerationRecipe
+from kexue.training.generation.trainer import GenerationTrainer
+from kexue.training.memory import describe, forget, refuse_finished, refuse_other_training, remember
+from kexue.training.processes import is_first_process, leave_together
+from kexue.training.progress import ProgressReport
+
+
+def train(recipe: GenerationRecipe, *, console: Console | None = None, overwrite: bool = False) -> Path:
+    """Train on the recipe's images and write the model.
+
+    Resumes where an interrupted training with the same recipe and data stopped. Raises `DataError` or `OptionError`
+    before any work if files or options are wrong. Under `torchrun` every process calls it, and the first one writes
+    and prints.
+    """
+    console = (console or Console()) if is_first_process() else Console(quiet=True)
+    refuse_finished(recipe.output, MANIFEST, overwrite=overwrite)
+    data = load_generation_data(recipe)
+    description = describe(recipe, _content(data))
+    refuse_other_training(recipe.output, description)
+    for note in data.notes:
+        console.print(note, highlight=False, markup=False)
+    set_seed(recipe.seed)
+    with ProgressReport(console, describe_losses) as progress:
+        trainer = make_trainer(recipe, data, callbacks=[progress])
+        if is_first_process():
+            remember(recipe.output, description)
+        began = time.monotonic()
+        trainer.train_or_resume()
+    if is_first_process():
+        trainer.load_best()
+        _finish(recipe, trainer, data, time.monotonic() - began)
+    leave_together()
+    return recipe.output
+
+
+def make_trainer(
+    recipe: GenerationRecipe, data: GenerationData, callbacks: Sequence[TrainerCallback] = ()
+) -> GenerationTrainer:
+    """A fresh network of the images' shape, and the trainer around it."""
+    num_classes = data.num_classes if recipe.conditional else 0
+    network = DENOISERS[recipe.network].preset(recipe.preset, data.train.shape, num_classes, recipe.dropout)
+    if recipe.gradient_checkpointing:
+        network.checkpoint_gradients()
+    model = GenerationModel(network.to(choose_device(recipe.device)), recipe)
+    return GenerationTrainer(model, data, recipe, callbacks)
+
+
+def _finish(recipe: GenerationRecipe, trainer: GenerationTrainer, data: GenerationData, seconds: float) -> None:
+    """Write the model with the weights that were kept."""
+    model: GenerationModel = trainer.accelerator.unwrap_model(trainer.model).eval()
+    metrics = {
+        "dev": trainer.last_measure(),
+        "training_seconds": round(seconds, 1),
+        "steps": trainer.state.global_step,
+    }
+    checkpoint = GeneratorCheckpoint(
+        model.network.cpu(),
+        model.schedule,
+        model.parameterization,
+        data.train.scale,
+        data.train.label_names if recipe.conditional else (),
+        recipe.to_json(),
+        metrics,
+    )
+    save_generator(checkpoint, recipe.output)
+    forget(recipe.output)
+
+
+def _content(data: GenerationData) -> Iterator[bytes]:
+    for images in (data.train, data.dev):
+        yield repr((images.pixels.shape, images.label_names, images.scale)).encode()
+        yield images.pixels.tobytes()
+        yield b"" if images.labels is None else images.labels.tobytes()
+
+
+def describe_losses(measured: dict[str, float]) -> str:
+    """The dev loss as one line, with its first and its last tenth of time."""
+    by_time = [value for name, value in measured.items() if name.startswith("loss_t")]
+    return f"loss {measured['loss']:.4f} (near the data {by_time[0]:.4f}, near the noise {by_time[-1]:.4f})"
