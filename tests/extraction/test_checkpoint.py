@@ -8,17 +8,20 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
+from kexue import manifest
 from kexue.encoders.windows import collate
 from kexue.errors import CheckpointError
 from kexue.extraction import checkpoint as module
-from kexue.extraction.checkpoint import MANIFEST, Checkpoint, load_checkpoint, save_checkpoint
+from kexue.extraction.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from kexue.extraction.decision import Calibration, Decision
 from kexue.extraction.model import ExtractionConfig, ExtractionModel
+from kexue.manifest import MANIFEST
 from tests.extraction.tiny import SCHEMA, TEXTS, tiny_checkpoint
 
 DECISION = Decision(-3.0, Calibration(1.5, 0.5, -1.0), entity_threshold=0.4, thresholds={"born in": 0.7})
@@ -79,9 +82,13 @@ def test_a_model_replaces_another_in_its_folder(folder: Path):
     assert not load_checkpoint(folder).model.head.spans.project.weight.any()
 
 
-@pytest.mark.parametrize("place", ["atomic_folder", "write_json", "_digest"])
+@pytest.mark.parametrize(
+    ("owner", "place"),
+    [(module, "atomic_folder"), (manifest, "write_json"), (manifest, "digest")],
+    ids=lambda it: str(it),
+)
 def test_a_model_that_could_not_be_written_is_not_taken_for_the_old_one(
-    place: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+    owner: ModuleType, place: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
     before = load_checkpoint(folder).fingerprint
 
@@ -89,7 +96,7 @@ def test_a_model_that_could_not_be_written_is_not_taken_for_the_old_one(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(module, place, fail)
+        patch.setattr(owner, place, fail)
         save_checkpoint(tiny_checkpoint(), folder)
     if (folder / MANIFEST).exists():
         assert load_checkpoint(folder).fingerprint == before

@@ -17,6 +17,7 @@ import kexue.training.checkpoints as checkpoints_module
 import kexue.training.extraction.run as run_module
 import kexue.training.extraction.trainer as trainer_module
 import kexue.training.resumable as resumable_module
+from kexue import manifest as manifest_module
 from kexue.extraction import checkpoint as model_module
 from kexue.training.extraction.recipe import ExtractionRecipe
 
@@ -37,7 +38,7 @@ PLACES: dict[str, tuple[Any, str]] = {
     "load the best": (trainer_module.ExtractionTrainer, "load_best"),
     "decide": (run_module, "decide"),
     "write the model": (model_module, "atomic_folder"),
-    "write the manifest": (model_module, "write_json"),
+    "write the manifest": (manifest_module, "write_json"),
     "forget": (run_module, "forget"),
 }
 

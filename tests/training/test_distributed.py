@@ -10,8 +10,8 @@ import pytest
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
-from kexue.extraction.checkpoint import MANIFEST
 from kexue.extraction.formats import write_documents
+from kexue.manifest import MANIFEST
 from tests.training.tiny import read_json, run_module, save_data, sentences
 
 OPTIONS = {

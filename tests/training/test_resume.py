@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kexue.extraction.checkpoint import MANIFEST
+from kexue.manifest import MANIFEST
 from tests.training import killed
 from tests.training.tiny import read_json, run_module, save_data
 

@@ -10,8 +10,9 @@ import pytest
 from rich.console import Console
 
 from kexue.errors import DataError, OptionError
-from kexue.extraction.checkpoint import MANIFEST, load_checkpoint
+from kexue.extraction.checkpoint import load_checkpoint
 from kexue.extraction.formats import read_documents, write_documents
+from kexue.manifest import MANIFEST
 from kexue.pipelines.evaluation import predict_and_judge
 from kexue.pipelines.extractor import Extractor
 from kexue.training.extraction import run as run_module

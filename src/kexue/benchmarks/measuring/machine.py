@@ -17,7 +17,7 @@ SIDE = 1024
 """Of the square matrices whose product is timed."""
 NUMBERS = 2**24
 """Copied from 64 MB to another 64 MB, which no cache of a core holds."""
-PACKAGES = ("torch", "transformers", "bert4torch")
+PACKAGES = ("torch", "transformers", "bert4torch", "diffusers")
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallba
 from kexue.encoders.gau import PRESETS
 from kexue.encoders.loading import load_encoder
 from kexue.encoders.tokenization import TextTokenizer
-from kexue.extraction.checkpoint import MANIFEST, Checkpoint, save_checkpoint
+from kexue.extraction.checkpoint import Checkpoint, save_checkpoint
 from kexue.extraction.decision import decide
 from kexue.extraction.judge import calibration_errors
 from kexue.extraction.model import ExtractionConfig, ExtractionModel
 from kexue.extraction.reach import Reach
 from kexue.extraction.schema import Schema
+from kexue.manifest import MANIFEST
 from kexue.ops.device import choose_device
 from kexue.training.extraction.data import TrainingData, load_training_data
 from kexue.training.extraction.dataset import ExtractionDataset

@@ -1,0 +1,149 @@
+"""A trained generator as a folder that diffusers can read where it knows the parts, and nothing in it that runs code.
+
+    unet/  scheduler/  model_index.json      a U-Net, and what makes a `DDPMPipeline` of it (`diffusers_format`)
+    network/config.json, model.safetensors   any other network
+    kexue.json                               schedule, parameterization, pixel scale, classes, recipe, metrics, digests
+
+A folder that diffusers wrote, without `kexue.json`, is read too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from kexue import manifest
+from kexue.diffusion import diffusers_format
+from kexue.diffusion.configuration import part_from_json, part_to_json
+from kexue.diffusion.denoisers import DENOISERS, DenoisingNetwork, UNet
+from kexue.diffusion.images import PixelScale
+from kexue.diffusion.prediction import EPS, PARAMETERIZATIONS, Parameterization
+from kexue.diffusion.schedules import SCHEDULES, LinearVP, Schedule
+from kexue.errors import CheckpointError, OptionError, unknown
+from kexue.files import atomic_folder, write_json
+
+WRITING = ".writing"
+FORMAT = (1, 0)  # a folder with a higher first number is refused
+WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class GeneratorCheckpoint:
+    """Everything that a trained generator consists of."""
+
+    network: DenoisingNetwork
+    schedule: Schedule = LinearVP()  # noqa: RUF009  (frozen)
+    parameterization: Parameterization = EPS
+    scale: PixelScale = PixelScale()  # noqa: RUF009  (frozen)
+    label_names: tuple[str, ...] = ()
+    recipe: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+    """SHA-256 of the manifest that was read, which holds the digests of all other files."""
+
+
+def save_generator(checkpoint: GeneratorCheckpoint, folder: str | Path) -> None:
+    """Write all files beside their place, then move them in; the manifest comes last."""
+    folder = Path(folder)
+    with atomic_folder(folder / WRITING) as partial:
+        _write_network(checkpoint, partial)
+    content = {
+        "kind": "generator",
+        "network": {"kind": checkpoint.network.kind, **_network_facts(checkpoint.network)},
+        "schedule": part_to_json(checkpoint.schedule),
+        "parameterization": part_to_json(checkpoint.parameterization),
+        "max_value": checkpoint.scale.max_value,
+        "label_names": list(checkpoint.label_names),
+        "recipe": checkpoint.recipe,
+        "metrics": checkpoint.metrics,
+    }
+    manifest.install(folder / WRITING, folder, content, FORMAT)
+
+
+def load_generator(folder: str | Path) -> GeneratorCheckpoint:
+    """Read a folder written by `save_generator` or by diffusers.
+
+    Raises `CheckpointError` if a file is missing or damaged, the folder comes from a newer major version, or it
+    holds something else.
+    """
+    folder = Path(folder)
+    if folder.is_dir() and not (folder / manifest.MANIFEST).exists() and _is_from_diffusers(folder):
+        with _refusing(folder):
+            return GeneratorCheckpoint(*diffusers_format.read_pipeline(folder))
+    content = manifest.read(folder, FORMAT)
+    if content.get("kind") != "generator":
+        raise CheckpointError(f"{folder}: holds an extractor, not a generator")
+    with _refusing(folder):
+        return GeneratorCheckpoint(
+            _read_network(content["network"], folder).eval(),
+            part_from_json(content["schedule"], "schedule", SCHEDULES),
+            part_from_json(content["parameterization"], "parameterization", PARAMETERIZATIONS),
+            PixelScale(content["max_value"]),
+            tuple(content["label_names"]),
+            content.get("recipe", {}),
+            content.get("metrics", {}),
+            manifest.digest(folder / manifest.MANIFEST),
+        )
+
+
+def holds_generator(folder: str | Path) -> bool:
+    """Whether a folder says that it is a generator, ours or of diffusers; nothing else of it is looked at."""
+    folder = Path(folder)
+    path = folder / manifest.MANIFEST
+    if not path.is_file():
+        return folder.is_dir() and _is_from_diffusers(folder)
+    try:
+        return bool(json.loads(path.read_text(encoding="utf-8")).get("kind") == "generator")
+    except (ValueError, AttributeError):
+        return False
+
+
+def _write_network(checkpoint: GeneratorCheckpoint, folder: Path) -> None:
+    network = checkpoint.network
+    if isinstance(network, UNet):
+        diffusers_format.write_unet(network, folder)
+        if not network.num_classes:  # a DDPMPipeline has no way to name a class
+            diffusers_format.write_pipeline(checkpoint.schedule, checkpoint.parameterization, folder)
+        return
+    (folder / "network").mkdir()
+    write_json(folder / "network" / "config.json", network.config)
+    weights = {name: value.detach().contiguous().cpu() for name, value in network.state_dict().items()}
+    save_file(weights, folder / "network" / WEIGHTS)
+
+
+def _network_facts(network: DenoisingNetwork) -> dict[str, Any]:
+    """What a U-Net's own configuration does not say."""
+    return {"num_times": network.num_times, "num_classes": network.num_classes} if isinstance(network, UNet) else {}
+
+
+def _read_network(facts: dict[str, Any], folder: Path) -> DenoisingNetwork:
+    if facts["kind"] not in DENOISERS:
+        raise CheckpointError(f"{folder}: {unknown('network', facts['kind'], list(DENOISERS))}")
+    if facts["kind"] == UNet.kind:
+        return diffusers_format.read_unet(folder / "unet", facts["num_times"], facts["num_classes"])
+    config = json.loads((folder / "network" / "config.json").read_text(encoding="utf-8"))
+    network = DENOISERS[facts["kind"]].from_config(config)
+    network.load_state_dict(load_file(folder / "network" / WEIGHTS))
+    return network
+
+
+def _is_from_diffusers(folder: Path) -> bool:
+    """Whether diffusers can read it, and it is not one of ours of which the manifest was not written yet."""
+    ours = (folder / WRITING).exists() or (folder / "training").exists()
+    return not ours and ((folder / diffusers_format.INDEX).exists() or (folder / "unet" / "config.json").exists())
+
+
+@contextmanager
+def _refusing(folder: Path) -> Iterator[None]:
+    """Whatever cannot be made of a folder's content is the folder's fault."""
+    try:
+        yield
+    except (OSError, SafetensorError, OptionError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{folder}: cannot be loaded: {error}") from error
