@@ -24,7 +24,7 @@ def own_files() -> list[Path]:
     folders = [ROOT / folder for folder in ("src", "tests", "scripts", "docs", ".ci", "recipes", "examples")]
     files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
     files += [*ROOT.glob("*.md"), *ROOT.glob("*.toml"), *ROOT.glob("*.txt"), ROOT / "Makefile"]
-    skipped = {".gz", ".pyc", ".png", ".spacy", ".parquet"}
+    skipped = {".gz", ".npz", ".pyc", ".png", ".spacy", ".parquet"}
     return sorted(path for path in files if path.suffix not in skipped and "__pycache__" not in path.parts)
 
 

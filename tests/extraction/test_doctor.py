@@ -232,7 +232,7 @@ def test_a_relation_of_a_piece_of_text_to_itself_is_found():
 
 
 def test_the_triple_that_gplinker_adds_is_found():
-    # METHODS 1.7 item 3, token spans (first, last) inclusive on one-character tokens
+    # docs/extraction.md, the nested case: token spans (first, last) inclusive on one-character tokens
     def span(first: int, last: int) -> Span:
         return Span(first, last + 1)
 

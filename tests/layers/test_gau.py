@@ -136,7 +136,7 @@ def test_large_products_do_not_overflow_half_precision():
 
 
 def test_at_the_start_the_branch_is_as_small_as_simulation_says():
-    """METHODS 2.4: with LeCun weights and rotary positions rms(O) is 0.0264 at 512 tokens, not the 0.0113 of
+    """By simulation: with LeCun weights and rotary positions rms(O) is 0.0264 at 512 tokens, not the 0.0113 of
     archives/8990; without positions 0.0534."""
     torch.manual_seed(0)
     unit = GatedAttentionUnit(768)

@@ -3,7 +3,7 @@
     x_0 ~ N(m, C):    x_t ~ N(alpha m, V),   V = alpha^2 C + sigma^2,   E[x_0 | x_t] = m + alpha C V^-1 (x_t - alpha m)
     a mixture:        the same per component, weighted with how probable the component is at x_t
 
-Everything in float64. METHODS of the project, section 9.
+Everything in float64.
 """
 
 from __future__ import annotations

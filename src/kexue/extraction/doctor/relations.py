@@ -43,7 +43,7 @@ def self_related(case: Case) -> Iterator[Hit]:
 
 
 def added_by_decoding(case: Case) -> Iterator[Hit]:
-    """Triples that GPLinker decodes from perfect scores though they are not gold (METHODS 1.7, item 3).
+    """Triples that GPLinker decodes from perfect scores though they are not gold (docs/extraction.md, the nested case).
 
     It stores per predicate the pairs of starts and of ends, so that subjects sharing a start and objects
     sharing an end can be combined anew.
