@@ -35,15 +35,17 @@ LAWS: dict[str, tuple[Log, Log, tuple[float, ...]]] = {
 }
 """Log density, log cdf and kinks of the standard laws, by the names of `NOISES`."""
 HEAVY = ("student_t", "cauchy")
+DEEPEST = -900.0
+"""Of log P(all <= x): what is deeper plays no part in log p down to -700."""
 
 
 def log_probs(mu: np.ndarray, law: str, chosen: np.ndarray | None = None, per_origin: int = 60) -> np.ndarray:
     """log p of the classes `chosen` (all by default), by quadrature of each class on its own."""
     log_pdf, log_cdf, kinks = LAWS[law]
     chosen = np.arange(len(mu)) if chosen is None else chosen
-    nodes, weights = _panels(mu, kinks, heavy=law in HEAVY, per_origin=per_origin)
+    nodes, weights = _panels(mu, kinks, heavy=law in HEAVY, log_cdf=log_cdf, per_origin=per_origin)
     total = _total(mu, nodes, log_cdf)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         own = [log_pdf(nodes - m) - log_cdf(nodes - m) for m in mu[chosen]]
         exponents = [np.where(np.isfinite(e) & np.isfinite(total), e + total, -np.inf) for e in own]
         return np.array([special.logsumexp(e + np.log(weights)) for e in exponents])
@@ -57,7 +59,7 @@ def probs(mu: np.ndarray, law: str) -> np.ndarray:
 def jacobian(mu: np.ndarray, law: str) -> np.ndarray:
     """dp_i/dmu_j = -int f(x - mu_i) f(x - mu_j) prod of F over the others, and rows that sum to 0."""
     log_pdf, log_cdf, kinks = LAWS[law]
-    nodes, weights = _panels(mu, kinks, heavy=law in HEAVY)
+    nodes, weights = _panels(mu, kinks, heavy=law in HEAVY, log_cdf=log_cdf)
     total = _total(mu, nodes, log_cdf)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         hazards = np.stack([np.exp(log_pdf(nodes - m) - log_cdf(nodes - m) + total / 2) for m in mu])
@@ -71,28 +73,31 @@ def jacobian(mu: np.ndarray, law: str) -> np.ndarray:
 def expected_max(mu: np.ndarray, law: str) -> float:
     """E max from its tails: hi - int exp(G) over the window."""
     _, log_cdf, kinks = LAWS[law]
-    nodes, weights = _panels(mu, kinks, heavy=law in HEAVY)
+    nodes, weights = _panels(mu, kinks, heavy=law in HEAVY, log_cdf=log_cdf)
     below = np.exp(_total(mu, nodes, log_cdf))
     positive = nodes > 0
     return float((weights * np.where(positive, -np.expm1(_total(mu, nodes, log_cdf)), -below)).sum())
 
 
 def _total(mu: np.ndarray, nodes: np.ndarray, log_cdf: Log) -> np.ndarray:
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         return sum((log_cdf(nodes[:, None] - part).sum(1) for part in np.array_split(mu, 1 + len(mu) // 500)), 0.0)
 
 
 def _panels(
-    mu: np.ndarray, kinks: tuple[float, ...], *, heavy: bool, per_origin: int = 60
+    mu: np.ndarray, kinks: tuple[float, ...], *, heavy: bool, log_cdf: Log, per_origin: int = 60
 ) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights."""
-    few = np.unique(np.quantile(mu, np.linspace(0, 1, 13))) if len(mu) > 13 else mu
+    few = np.unique(np.quantile(mu, np.linspace(0, 1, 13))) if len(mu) > 50 else mu
     farthest = np.arcsinh(1e22 if heavy else 900 + np.ptp(mu))
     growth = np.sinh(np.linspace(-farthest, farthest, per_origin * (5 if heavy else 1)))
     near = np.geomspace(1e-7, 1, 90)
     ends = [mu.max() + kink + sign * near for kink in kinks for sign in (-1, 1)]
-    kinked = [mu + kink for kink in (*kinks, 0.0)]
-    breaks = np.unique(np.concatenate([few[:, None] + growth, *kinked, *ends, np.zeros(1)], axis=None))
+    coarse = np.unique(np.concatenate([few[:, None] + growth, few + 0.0, *ends, np.zeros(1)], axis=None))
+    impossible = _total(mu, coarse, log_cdf) < DEEPEST
+    begin = coarse[impossible][-1] if impossible.any() else coarse[0]
+    kinked = [(mu + kink)[mu + kink > begin] for kink in kinks]
+    breaks = np.unique(np.concatenate([coarse[coarse >= begin], *kinked], axis=None))
     gauss, weights = np.polynomial.legendre.leggauss(16)
     left, length = breaks[:-1, None], np.diff(breaks)[:, None]
     return (left + length * (gauss + 1) / 2).ravel(), (length * weights / 2).ravel()

@@ -19,6 +19,7 @@ CHANGES: dict[str, Any] = {
     "batch_size": 2,
     "gradient_accumulation": 2,
     "ema": 0.9,
+    "packing": 0.1,
     "save_steps": 5,  # of 10 in an epoch: within it and at its end; the loss is logged every 2
 }
 FINISHED = ("model.safetensors", "config.json", "tokenizer.json")
@@ -26,7 +27,7 @@ FINISHED = ("model.safetensors", "config.json", "tokenizer.json")
 
 @pytest.fixture(scope="module")
 def values(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    data = save_data(tmp_path_factory.mktemp("data"), train=39)
+    data = save_data(tmp_path_factory.mktemp("data"), train=42)
     return {"encoder": str(encoder), "head_dim": 16, "precision": "float32", "device": "cpu"} | data | CHANGES
 
 

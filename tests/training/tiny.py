@@ -66,6 +66,7 @@ def tiny_recipe(encoder: Path, data: dict[str, Path], output: Path, **changes: A
         "output": output,
         "epochs": 2,
         "batch_size": 4,
+        "packing": 0.0,
         "head_dim": 16,
         "encoder_lr": 1e-3,
         "head_lr": 3e-3,

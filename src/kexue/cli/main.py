@@ -12,7 +12,7 @@ from kexue.cli.console import one_line_errors
 
 app = typer.Typer(
     name="kexue",
-    help="Train extractors on your own annotated text, and get facts out of text they have not seen.",
+    help="Train extractors on your own annotated text and generators on your own images, and use them.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -39,6 +39,7 @@ app.command()(commands.demo.demo)
 app.command()(commands.train.train)
 app.command()(commands.evaluate.evaluate)
 app.command()(commands.extract.extract)
+app.command()(commands.generate.generate)
 app.command()(commands.convert.convert)
 app.command()(commands.doctor.doctor)
 app.command()(commands.info.info)

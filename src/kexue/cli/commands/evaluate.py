@@ -1,4 +1,4 @@
-"""`kexue evaluate`: a model, or a file of predictions, against gold."""
+"""`kexue evaluate`: an extractor, or a file of predictions, against gold; a generator against real images."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import typer
 
 from kexue.cli.console import err, out, quiet
 
+GENERATORS = "Options for generators"
+
 
 def evaluate(
     model: Annotated[
@@ -18,7 +20,13 @@ def evaluate(
             help="Folder of a trained model or its hub id, or a file of predictions that `kexue extract` wrote.",
         ),
     ],
-    data: Annotated[Path, typer.Argument(help="Gold: annotated text in any format that `kexue convert` reads.")],
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="Gold: annotated text in any format that `kexue convert` reads; for a generator real images.",
+        ),
+    ],
     output: Annotated[Path | None, typer.Option(help="Write the report as JSON.")] = None,
     page: Annotated[
         Path | None, typer.Option(help="Write one HTML page that shows the errors in their sentences.")
@@ -32,11 +40,103 @@ def evaluate(
         str | None, typer.Option("--format", help="Format of the data, where detection is wrong.")
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")] = None,
+    num: Annotated[int, typer.Option(min=4, help="Generators: images to draw.", rich_help_panel=GENERATORS)] = 1000,
+    sampler: Annotated[
+        str, typer.Option(help="Generators: see `kexue generate`.", rich_help_panel=GENERATORS)
+    ] = "ddim",
+    steps: Annotated[int, typer.Option(min=1, help="Generators: steps of it.", rich_help_panel=GENERATORS)] = 50,
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            help="Generators: the network of FID and KID as a TorchScript file; pixels are compared without it.",
+            rich_help_panel=GENERATORS,
+        ),
+    ] = None,
+    likelihood: Annotated[
+        int,
+        typer.Option(min=0, help="Generators: images to measure bits per value on.", rich_help_panel=GENERATORS),
+    ] = 0,
+    neighbours: Annotated[
+        Path | None,
+        typer.Option(
+            help="Generators: picture (.png) of the images nearest to training images.", rich_help_panel=GENERATORS
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Generators: seed of the images.", rich_help_panel=GENERATORS)] = 0,
 ) -> None:
-    """Measure precision, recall and F1, with intervals, breakdowns and errors.
+    """Measure precision, recall and F1 of an extractor, or how near, varied and new the images of a generator are.
 
     Example: `kexue evaluate runs/mine test.jsonl --output report.json --page errors.html`
+
+    Example: `kexue evaluate runs/digits digits --neighbours near.png --likelihood 64`
     """
+    from kexue.diffusion.checkpoint import holds_generator
+
+    quiet()
+    if holds_generator(model):
+        _evaluate_generator(
+            model, data, output, num, sampler, steps, features, likelihood, neighbours, seed=seed, device=device
+        )
+        return
+    _evaluate_extractor(model, Path(data), output, page, predictions, precision, bootstrap, format, device)
+
+
+def _evaluate_generator(
+    model: str,
+    data: str,
+    output: Path | None,
+    num: int,
+    sampler: str,
+    steps: int,
+    features: Path | None,
+    likelihood: int,
+    neighbours: Path | None,
+    *,
+    seed: int,
+    device: str | None,
+) -> None:
+    from kexue.diffusion.configuration import part_from_json
+    from kexue.diffusion.images.writing import write_png
+    from kexue.diffusion.samplers import SAMPLERS
+    from kexue.files import write_json
+    from kexue.pipelines.generator import Generator
+    from kexue.pipelines.image_evaluation import choose_images, evaluate_generator, load_features
+
+    generator = Generator.from_pretrained(model, device=device)
+    real, training = choose_images(generator, data)
+    err.print(f"real: {real.summary()}", highlight=False, markup=False)
+    report = evaluate_generator(
+        generator,
+        real,
+        training,
+        features=load_features(features, generator.device),
+        num=num,
+        sampler=part_from_json({"name": sampler}, "sampler", SAMPLERS),
+        num_steps=steps,
+        num_likelihood=likelihood,
+        seed=seed,
+    )
+    for line in report.lines():
+        out.print(line, highlight=False, markup=False)
+    if output is not None:
+        write_json(output, report.values)
+        err.print(f"wrote {output}", highlight=False)
+    if neighbours is not None and report.neighbours is not None:
+        write_png(neighbours, report.neighbours)
+        err.print(f"wrote {neighbours}", highlight=False)
+
+
+def _evaluate_extractor(
+    model: str,
+    data: Path,
+    output: Path | None,
+    page: Path | None,
+    predictions: Path | None,
+    precision: float | None,
+    bootstrap: int,
+    format: str | None,
+    device: str | None,
+) -> None:
     from kexue.errors import OptionError
     from kexue.extraction.formats import read_documents, write_documents
     from kexue.extraction.metrics import evaluate as measure
@@ -46,7 +146,6 @@ def evaluate(
     from kexue.pipelines.evaluation import close_gold, predict_and_judge
     from kexue.pipelines.extractor import Extractor
 
-    quiet()
     gold = read_documents(data, format).documents
     extra = {}
     if Path(model).is_file():

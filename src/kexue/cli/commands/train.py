@@ -1,4 +1,4 @@
-"""`kexue train`: annotated text to a model.
+"""`kexue train`: annotated text to an extractor, images to a generator.
 
 On several GPUs, or with several processes on a CPU, the same command runs under torchrun; a step still takes
 `batch_size` documents, which the processes share:
@@ -18,17 +18,21 @@ from kexue.cli.console import err, out, quiet
 
 def train(
     data: Annotated[
-        Path,
+        str,
         typer.Argument(
-            metavar="TRAIN", help="Annotated text in any format that `kexue convert` reads, or a recipe (.toml)."
+            metavar="TRAIN",
+            help="Annotated text in any format that `kexue convert` reads; images: a folder, .npz, .parquet, "
+            "hub:OWNER/NAME, digits or tiles; or a recipe (.toml).",
         ),
     ],
     dev: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="Annotated text to choose epoch, confidences and thresholds on; a tenth of TRAIN where left out."
+            help="Annotated text to choose epoch, confidences and thresholds on, or images to measure on; a tenth of "
+            "TRAIN where left out."
         ),
     ] = None,
+    job: Annotated[str | None, typer.Option(help="extraction or generation, where the data do not tell.")] = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder for the model; the same command resumes an interrupted training.")
     ] = None,
@@ -37,7 +41,7 @@ def train(
         typer.Option(help="Hub id or folder of any encoder, or gau-tiny, gau-small, gau-base: from scratch."),
     ] = None,
     epochs: Annotated[float | None, typer.Option(help="At most so many passes over TRAIN.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Documents in a step.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Documents or images in a step.")] = None,
     encoder_lr: Annotated[float | None, typer.Option(help="Learning rate of the encoder.")] = None,
     head_lr: Annotated[float | None, typer.Option(help="Learning rate of the head.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights, dropout and order.")] = None,
@@ -53,12 +57,13 @@ def train(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a finished model in the folder.")] = False,
 ) -> None:
-    """Train an extractor.
+    """Train an extractor of facts from text, or a generator of images.
 
     Example: `kexue train train.jsonl --dev dev.jsonl --output runs/mine`
+
+    Example: `kexue train pictures/ --output runs/pictures --epochs 200 --set preset=small --set size=32`
     """
-    from kexue.training.extraction.recipe import ExtractionRecipe
-    from kexue.training.extraction.run import train as run
+    from kexue.training.job import choose_job
     from kexue.training.processes import is_first_process
     from kexue.training.recipe import parse_assignments
 
@@ -76,10 +81,25 @@ def train(
         "format": format,
     }
     overrides = {key: value for key, value in given.items() if value is not None} | parse_assignments(set_ or [])
-    if data.suffix == ".toml":
-        recipe = ExtractionRecipe.from_file(data, overrides)
+    chosen = choose_job(data, job)
+    recipe_class, run = _load(chosen)
+    if Path(data).suffix == ".toml":
+        recipe = recipe_class.from_file(data, overrides)
     else:
-        recipe = ExtractionRecipe.from_values({"train": data} | overrides, source="options")
+        recipe = recipe_class.from_values({"train": data} | overrides, source="options")
     folder = run(recipe, console=err, overwrite=overwrite)
     if is_first_process():
         out.print(str(folder), highlight=False, markup=False)
+
+
+def _load(job: str) -> tuple[Any, Any]:
+    """The recipe and the training of a job; only that job's packages are imported."""
+    if job == "generation":
+        from kexue.training.generation.recipe import GenerationRecipe
+        from kexue.training.generation.run import train as train_generator
+
+        return GenerationRecipe, train_generator
+    from kexue.training.extraction.recipe import ExtractionRecipe
+    from kexue.training.extraction.run import train as train_extractor
+
+    return ExtractionRecipe, train_extractor

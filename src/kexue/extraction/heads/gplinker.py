@@ -3,8 +3,9 @@
     S(s_h, s_t, p, o_h, o_t) = S(s_h, s_t) + S(o_h, o_t) + S(s_h, o_h | p) + S(s_t, o_t | p)
 
 Each term is trained by itself, positives above 0 and all else below; a triple is found where all four are above.
-Spans are ordered and know relative positions (rotary); links join any two tokens, in any order and at any distance,
-so they have no rotary positions and cross from one window of a long document into another at no cost.
+Spans are ordered and know relative positions (rotary). Links join any two tokens in any order, also from one window of
+a long document into another at no cost. The article gives them no positions; with them (`link_rotary`) a model learns
+which sentence a token is in, without which it finds hardly a relation in a text of many sentences (docs/log.md).
 
 Source: Su Jianlin, kexue.fm/archives/8888 (2022); efficient scorers, kexue.fm/archives/8877.
 """

@@ -44,7 +44,7 @@ class ExtractionRecipe(TrainingRecipe):
     head: Literal["gplinker"] = "gplinker"
     head_dim: int = Field(64, ge=2, multiple_of=2)
     efficient: bool = Field(True, description="efficient GlobalPointer; false: the standard one")
-    link_rotary: bool = Field(False, description="rotary positions in the link scores too")
+    link_rotary: bool = Field(True, description="rotary positions in the link scores too")
     hidden_dropout: float = Field(0.1, ge=0, lt=1, description="dropout between encoder and head")
     window: int = Field(254, ge=8, description="tokens of text that are encoded together")
     overlap: int = Field(64, ge=0, description="tokens that neighbouring windows share")

@@ -36,7 +36,7 @@ def load_generation_data(recipe: GenerationRecipe) -> GenerationData:
     else:
         dev = read_source(recipe.dev, recipe)
     _check(train, dev, recipe)
-    notes = (f"train: {train.summary()}", f"dev: {dev.summary()}")
+    notes = (f"training a generator on {train.summary()}", f"measuring on {dev.summary()}")
     return GenerationData(train, dev, notes)
 
 

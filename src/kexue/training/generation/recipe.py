@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, field_validator
 
 from kexue.diffusion.configuration import Part, part_from_json
-from kexue.diffusion.objectives import OBJECTIVES, Objective
+from kexue.diffusion.objectives import OBJECTIVES, Objective, Simple
 from kexue.diffusion.prediction import PARAMETERIZATIONS, Parameterization
 from kexue.diffusion.samplers import SAMPLERS, Sampler
 from kexue.diffusion.schedules import SCHEDULES, Schedule
@@ -36,7 +36,7 @@ class GenerationRecipe(TrainingRecipe):
     dev: str | None = Field(None, description="where absent, a tenth of train is held out, but not over 1,000 images")
     size: int | tuple[int, int] | None = Field(None, description="of the images; the one that all share where absent")
     mode: Literal["RGB", "L", "RGBA"] | None = Field(
-        None, description="L if all images are grey where absent, else RGB"
+        None, description="where absent L if all images are grey, else RGB"
     )
     background: str = Field("white", description="what shows through transparent places")
     label_column: str | None = Field(None, description="of a table; found by its name where absent")
@@ -49,8 +49,8 @@ class GenerationRecipe(TrainingRecipe):
     preset: Literal["tiny", "small", "base"] = "small"
     dropout: float = Field(0.0, ge=0, lt=1)
     schedule: PartOrName = "linear_vp"
-    parameterization: PartOrName = "eps"
-    objective: PartOrName = "simple"
+    parameterization: PartOrName = Field("v", description="what the network says; v is good at few steps, eps is not")
+    objective: PartOrName | None = Field(None, description="where absent the mean square error of what it says")
 
     # optimisation
     epochs: float = Field(100, gt=0)
@@ -68,7 +68,9 @@ class GenerationRecipe(TrainingRecipe):
 
     @field_validator(*TABLES)
     @classmethod
-    def _known_part(cls, value: PartOrName, info: Any) -> PartOrName:
+    def _known_part(cls, value: PartOrName | None, info: Any) -> PartOrName | None:
+        if value is None:
+            return None
         try:
             _part(value, info.field_name, TABLES[info.field_name])
         except OptionError as error:
@@ -93,7 +95,9 @@ class GenerationRecipe(TrainingRecipe):
         return _part(self.parameterization, "parameterization", PARAMETERIZATIONS)
 
     def make_objective(self) -> Objective:
-        """The objective that is named."""
+        """The objective that is named, or the plain one for what the network says."""
+        if self.objective is None:
+            return Simple(self.make_parameterization())
         return _part(self.objective, "objective", OBJECTIVES)
 
     def make_sampler(self) -> Sampler:

@@ -21,7 +21,7 @@ from kexue.training.generation.recipe import GenerationRecipe
 from kexue.training.resumable import ResumableTrainer
 
 TIME_BINS = 10
-MEASURED = 512  # losses that the dev measure is a mean of
+MEASURED = 256  # losses that the dev measure is a mean of
 SAMPLES = "samples"
 
 

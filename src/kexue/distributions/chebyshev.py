@@ -1,0 +1,132 @@
+"""Many classes through few points: polynomials that spread weights and interpolate values.
+
+    spread         w_m = sum_j v_j L_m(mu_j)          so that  sum_j v_j f(mu_j) = sum_m w_m f(c_m)
+    interpolate    f(mu_i) = sum_m L_m(mu_i) f(c_m)
+
+L_m are the Lagrange polynomials of the Chebyshev points c_m of the interval that holds all locations; both
+lines are exact up to the degree, and the error falls as rho^-degree for f analytic about the interval. They are
+adjoint, so a gradient through one is the other.
+
+A polynomial of degree A Q - 1 has A Q coefficients, but A + Q numbers per location are enough: the products of
+T_0 ... T_{A-1} with T_0(T_A) ... T_{Q-1}(T_A) span it, and a sum over locations is one matrix product.
+Source: METHODS.md section 4.5; the idea of the fast Gauss transform (Greengard and Strain, 1991).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+CHUNK = 2**15
+"""Locations whose bases are in memory at a time."""
+
+
+class Basis(NamedTuple):
+    """T_a(t), [rows, A, n'], and T_q(T_A(t)), [rows, Q, n'], at the locations of some columns."""
+
+    columns: slice
+    inner: Tensor
+    outer: Tensor
+
+
+@dataclass(frozen=True)
+class Chebyshev:
+    """The Chebyshev points of one interval per row; `low` and `high` are [rows, 1], low < high, in float64."""
+
+    low: Tensor
+    high: Tensor
+    num_points: int
+
+    @property
+    def points(self) -> Tensor:
+        """c, [rows, M], from high to low."""
+        nodes, _ = _tables(self.num_points)
+        return (self.low + self.high) / 2 + (self.high - self.low) / 2 * nodes.to(self.low)
+
+    def rows(self, rows: slice) -> Chebyshev:
+        """The same for some of the rows."""
+        return Chebyshev(self.low[rows], self.high[rows], self.num_points)
+
+    def bases(self, mu: Tensor) -> Iterator[Basis]:
+        """What spread and interpolate need at the locations [rows, n]; a list of it serves several times."""
+        width = max(1, CHUNK // mu.shape[0])
+        for left in range(0, mu.shape[1], width):
+            columns = slice(left, left + width)
+            yield Basis(columns, *self._polynomials(mu[:, columns]))
+
+    def spread(self, bases: Iterable[Basis], values: Tensor) -> Tensor:
+        """[rows, n] of values at the locations to weights [rows, M] at the points, in float64."""
+        _, products = _tables(self.num_points)
+        moments = torch.zeros(self.low.shape[0], *products.shape[1:], dtype=torch.float64, device=values.device)
+        for columns, inner, outer in bases:
+            moments += (outer * values[:, None, columns]) @ inner.mT
+        return moments.flatten(1) @ products.flatten(1).to(values.device).mT
+
+    def interpolate(self, bases: Iterable[Basis], *values: Tensor) -> list[Tensor]:
+        """Each [rows, M] of values at the points to [rows, n] at the locations."""
+        _, products = _tables(self.num_points)
+        table = products.flatten(1).to(values[0].device)
+        coefficients = [(own.double() @ table).view(-1, *products.shape[1:]) for own in values]
+        parts = [[((own.to(inner) @ inner).mul_(outer)).sum(1) for own in coefficients] for _, inner, outer in bases]
+        return [torch.cat(own, -1) for own in zip(*parts, strict=True)]
+
+    def _polynomials(self, mu: Tensor) -> tuple[Tensor, Tensor]:
+        """Of t, the locations scaled to [-1, 1]."""
+        scale = 2 / (self.high - self.low)
+        t = (mu * scale.to(mu)).sub_((self.low * scale + 1).to(mu))
+        num_inner, num_outer = factors(self.num_points)
+        inner = _polynomials(t, num_inner + 1)
+        outer = _polynomials(inner[num_inner], num_outer)
+        return inner[:num_inner].movedim(0, 1), outer.movedim(0, 1)
+
+
+def enough_points(degree: int) -> int:
+    """The least product of two nearly equal factors above the degree."""
+    inner = math.isqrt(max(4, degree)) + 1
+    return inner * max(inner - 1, -(-(degree + 1) // inner))
+
+
+def factors(num_points: int) -> tuple[int, int]:
+    """A and Q with A Q = `num_points`: equal, or Q one less."""
+    inner = math.isqrt(num_points - 1) + 1
+    return inner, num_points // inner
+
+
+def _polynomials(t: Tensor, count: int) -> Tensor:
+    """T_0(t) ... T_{count-1}(t) by their recurrence, [count, rows, n]."""
+    table = t.new_empty(count, *t.shape)
+    rows = table.unbind(0)
+    rows[0].fill_(1)
+    rows[1].copy_(t)
+    twice = 2 * t
+    for k in range(2, count):
+        torch.mul(twice, rows[k - 1], out=rows[k]).sub_(rows[k - 2])
+    return table
+
+
+@lru_cache(maxsize=64)
+def _tables(num_points: int) -> tuple[Tensor, Tensor]:
+    """The points in [-1, 1], [M], and the coefficients of L_m in the products T_q(T_A) T_a, [M, Q, A]."""
+    angles = torch.arange(0.5, num_points, dtype=torch.float64) * (math.pi / num_points)
+    orders = torch.arange(num_points, dtype=torch.float64)
+    transform = torch.cos(angles[:, None] * orders) * (2 / num_points)
+    transform[:, 0] /= 2
+    products = _products(*factors(num_points))
+    return angles.cos(), (transform @ products.flatten(1)).view_as(products)
+
+
+def _products(num_inner: int, num_outer: int) -> Tensor:
+    """T_{A q + a} = 2 T_{A q} T_a - T_{A (q - 1) + (A - a)} in the products, [A Q, Q, A]."""
+    table = torch.zeros(num_inner * num_outer, num_outer, num_inner, dtype=torch.float64)
+    for order in range(num_inner * num_outer):
+        outer, inner = divmod(order, num_inner)
+        table[order, outer, inner] = 1.0 if outer == 0 or inner == 0 else 2.0
+        if outer and inner:
+            table[order] -= table[num_inner * outer - inner]
+    return table

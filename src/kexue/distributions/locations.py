@@ -1,0 +1,68 @@
+"""Locations as the algorithms see them: relative to the largest of their row, and no deeper than counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+BLOCK = 2**16
+"""Locations handled at a time, so that what is computed on the way is small beside a large batch."""
+
+
+@dataclass(frozen=True)
+class Locations:
+    """`mu` [rows, n] as given, -inf where absent; `top` and `low` [rows, 1]: the largest, and the least less it.
+
+    Locations more than `reach` below the largest are moved up to there; `moved` and `absent` tell whether any are.
+    """
+
+    mu: Tensor
+    top: Tensor
+    low: Tensor
+    moved: bool
+    absent: bool
+
+    @classmethod
+    def of(cls, mu: Tensor, reach: float) -> Locations:
+        """With what the algorithms ask, found once."""
+        top, bottom = mu.amax(-1, keepdim=True), mu.amin(-1, keepdim=True)
+        absent = bool((bottom == -torch.inf).any())
+        if absent:
+            bottom = torch.where(mu == -torch.inf, torch.inf, mu).amin(-1, keepdim=True)
+        low, reach = bottom - top, min(reach, torch.finfo(mu.dtype).max)
+        return cls(mu, top, low.clamp(min=-reach), bool((low < -reach).any()), absent)
+
+    def blocks(self) -> Iterator[slice]:
+        """Rows to be handled together."""
+        height = max(1, BLOCK // self.mu.shape[1])
+        for first in range(0, self.mu.shape[0], height):
+            yield slice(first, first + height)
+
+    def relative(self, rows: slice = slice(None)) -> Tensor:
+        """Between `low` and 0; an absent class is put at `low`, to be left out by `masked`."""
+        relative = self.mu[rows] - self.top[rows]
+        return torch.maximum(relative, self.low[rows], out=relative) if self.moved or self.absent else relative
+
+    def masked(self, values: Tensor, absent: float, rows: slice = slice(None)) -> Tensor:
+        """Values of the classes, [rows, n], with another one where the class is absent."""
+        return values.masked_fill(self.mu[rows] == -torch.inf, absent) if self.absent else values
+
+    def counts(self, rows: slice = slice(None)) -> Tensor:
+        """1 for each class, 0 for an absent one."""
+        ones = torch.ones_like(self.mu[:1]).expand(self.mu[rows].shape[0], -1)
+        return self.masked(ones, 0.0, rows)
+
+
+def pack(mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Where a mask [rows, n] is true: indices [rows, k], filled up with 0, and which of them are meant."""
+    if not mask.shape[1]:
+        return mask.long(), mask
+    row, column = mask.nonzero(as_tuple=True)
+    counts = torch.bincount(row, minlength=mask.shape[0])
+    place = torch.arange(len(row), device=mask.device) - (counts.cumsum(0) - counts)[row]
+    index = torch.zeros(mask.shape[0], int(counts.amax()), dtype=torch.long, device=mask.device)
+    index[row, place] = column
+    return index, torch.arange(index.shape[1], device=mask.device) < counts[:, None]

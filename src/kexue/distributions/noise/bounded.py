@@ -1,0 +1,83 @@
+"""Noise bounded on both sides, under which far classes have probability exactly 0.
+
+Uniform      F(z) = z on [0, 1]
+Triangular   F(z) = (1 + z)^2 / 2 on [-1, 0], 1 - (1 - z)^2 / 2 on [0, 1]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from kexue.distributions.noise.law import Noise
+
+
+@dataclass(frozen=True)
+class Uniform(Noise):
+    """The uniform law on [0, `scale`]; where it begins makes no difference to the argmax."""
+
+    lower: ClassVar[float] = 0.0
+    upper: ClassVar[float] = 1.0
+    kinks: ClassVar[tuple[float, ...]] = (0.0, 1.0)
+    symmetric: ClassVar[bool] = True
+
+    def log_cdf_standard(self, z: Tensor) -> Tensor:
+        """log z, clipped to [0, 1] first."""
+        return z.clamp(0.0, 1.0).log()
+
+    def log_pdf_standard(self, z: Tensor) -> Tensor:
+        """0 on the support."""
+        return torch.where((z < 0) | (z > 1), -torch.inf, torch.zeros_like(z))
+
+    def log_survival_standard(self, z: Tensor) -> Tensor:
+        """log(1 - z), clipped to [0, 1] first."""
+        return (1 - z).clamp(0.0, 1.0).log()
+
+    def icdf_standard(self, u: Tensor) -> Tensor:
+        """u."""
+        return u
+
+    def sample_standard(
+        self, shape: tuple[int, ...], generator: torch.Generator | None, dtype: torch.dtype, device: torch.device
+    ) -> Tensor:
+        """Torch's own uniform draws."""
+        return torch.rand(shape, generator=generator, dtype=dtype, device=device)
+
+
+@dataclass(frozen=True)
+class Triangular(Noise):
+    """The symmetric triangular law on [-`scale`, `scale`]: the sum of two uniform laws."""
+
+    lower: ClassVar[float] = -1.0
+    upper: ClassVar[float] = 1.0
+    kinks: ClassVar[tuple[float, ...]] = (-1.0, 0.0, 1.0)
+    symmetric: ClassVar[bool] = True
+
+    def log_cdf_standard(self, z: Tensor) -> Tensor:
+        """Of the two parabolas, each taken from its own end of the support."""
+        end = (1 - z.abs()).clamp(min=0.0)
+        half = end.square() / 2
+        return torch.where(z < 0, half.log(), torch.log1p(-half))
+
+    def log_pdf_standard(self, z: Tensor) -> Tensor:
+        """log(1 - |z|), -inf outside."""
+        outside = z.abs() >= 1
+        return torch.log1p(-torch.where(outside, 0.0, z).abs()).masked_fill(outside, -torch.inf)
+
+    def log_survival_standard(self, z: Tensor) -> Tensor:
+        """log F(-z)."""
+        return self.log_cdf_standard(-z)
+
+    def icdf_standard(self, u: Tensor) -> Tensor:
+        """sqrt(2u) - 1 up to the median, 1 - sqrt(2(1 - u)) above."""
+        return torch.where(u < 0.5, (2 * u).sqrt() - 1, 1 - (2 * (1 - u)).sqrt())
+
+    def sample_standard(
+        self, shape: tuple[int, ...], generator: torch.Generator | None, dtype: torch.dtype, device: torch.device
+    ) -> Tensor:
+        """The difference of two uniform draws."""
+        draws = torch.rand((2, *shape), generator=generator, dtype=dtype, device=device)
+        return draws[0] - draws[1]

@@ -1,0 +1,29 @@
+"""One study per article: its claim, what was measured, and a verdict, as a page with tables and pictures.
+
+A study is a module with `run(options: StudyOptions) -> Path`, which writes a page and says where.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import cast
+
+from kexue.errors import OptionError, unknown
+from kexue.studies.options import StudyOptions
+
+STUDIES = {
+    "distributions": "Discrete distributions as argmax of location plus noise (archives/9085): does the law matter?",
+}
+
+__all__ = ["STUDIES", "StudyOptions", "run_study"]
+
+
+def run_study(name: str, options: StudyOptions) -> Path:
+    """Run one study and return the page that it wrote.
+
+    Raises `OptionError` for a name that is not in `STUDIES`.
+    """
+    if name not in STUDIES:
+        raise OptionError(unknown("study", name, tuple(STUDIES)))
+    return cast(Path, import_module(f"kexue.studies.{name}").run(options))

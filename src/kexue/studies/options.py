@@ -1,0 +1,34 @@
+"""What every study is told: how long it may take, where to write, where data lies, and where to speak."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kexue.errors import DataError, OptionError, unknown
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """Options of one run.
+
+    quick   small sizes and one seed, to see that it runs; the numbers mean little
+    output  folder for the page and its pictures
+    data    folders of data sets that do not come with the package, by name
+    say     takes one line on how far it is
+    """
+
+    output: Path
+    quick: bool = False
+    seed: int = 0
+    data: Mapping[str, Path] = field(default_factory=dict)
+    say: Callable[[str], None] = print
+
+    def check_data(self, known: tuple[str, ...]) -> None:
+        """Refuse a data set that the study does not use, and a folder that is not there."""
+        for name, folder in self.data.items():
+            if name not in known:
+                raise OptionError(unknown("data set", name, known))
+            if not folder.is_dir():
+                raise DataError("is not a folder", path=folder)

@@ -1,0 +1,95 @@
+"""Many classes: exact to 50,000, with memory that does not grow with nodes times classes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from kexue.benchmarks.measuring.memory import peak_bytes
+from kexue.distributions.noise import NOISES, Normal
+from kexue.distributions.probabilities import expected_max, perturbed_argmax_log_probs, perturbed_argmax_probs
+from tests.reference import argmax as reference
+
+FAST = ("gumbel", "normal", "logistic", "exponential", "negated_exponential")
+"""Laws whose time per class does not grow with the number of nodes."""
+SCALES = (0.0, 0.01, 0.5, 2.0, 100.0)
+
+
+def locations(n: int, scale: float) -> Tensor:
+    """With ties, exact in float32."""
+    loc = np.random.default_rng(0).normal(size=n) * scale
+    loc[n // 2 : n // 2 + 10] = loc.max()
+    return torch.from_numpy(loc.astype(np.float32).astype(np.float64))
+
+
+def check(law: str, n: int, scale: float) -> None:
+    """A few classes, the best and the worst among them."""
+    loc = locations(n, scale)
+    order = loc.argsort(descending=True)
+    chosen = order[[0, 1, 5, 30, n // 10, n // 2, n - 1]]
+    expected = torch.from_numpy(reference.log_probs(loc.numpy(), law, chosen.numpy(), per_origin=24))
+    noise, held = NOISES[law](), expected > -700
+    probs = perturbed_argmax_probs(loc, noise)
+    torch.testing.assert_close(probs[chosen], expected.exp(), rtol=0, atol=1e-12)
+    assert probs.sum().item() == pytest.approx(1, abs=1e-13)
+    torch.testing.assert_close(
+        perturbed_argmax_log_probs(loc, noise)[chosen][held], expected[held], rtol=1e-9, atol=1e-9
+    )
+    single = perturbed_argmax_probs(loc.float(), noise)[chosen].double()
+    torch.testing.assert_close(single, expected.exp(), rtol=0, atol=1e-6)
+    log_single = perturbed_argmax_log_probs(loc.float(), noise)[chosen].double()
+    torch.testing.assert_close(log_single[held], expected[held], rtol=2e-6, atol=2e-6)
+
+
+@pytest.mark.parametrize("law", [pytest.param(law, marks=[] if law in FAST else pytest.mark.slow) for law in NOISES])
+@pytest.mark.parametrize("scale", SCALES)
+def test_a_thousand_classes_are_as_exact_as_two(law: str, scale: float) -> None:
+    check(law, 1000, scale)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("law", list(NOISES))
+@pytest.mark.parametrize("scale", SCALES)
+def test_fifty_thousand_classes_are_as_exact_as_two(law: str, scale: float) -> None:
+    check(law, 50_000, scale)
+
+
+@pytest.mark.parametrize("law", FAST)
+def test_the_gradient_through_points_is_that_of_the_classes_themselves(law: str) -> None:
+    """The same classes as one row of many, where points stand for them, and through the exact Jacobian."""
+    loc = locations(400, 1.0).requires_grad_()
+    weights = torch.from_numpy(np.random.default_rng(1).normal(size=400))
+    (found,) = torch.autograd.grad(perturbed_argmax_probs(loc, NOISES[law]()) @ weights, loc)
+    expected = torch.from_numpy(reference.jacobian(loc.detach().numpy(), law)) @ weights
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("law", FAST)
+def test_forward_and_backward_need_at_most_six_times_the_input(law: str) -> None:
+    loc = torch.randn(16, 50_000, generator=torch.Generator().manual_seed(0), requires_grad=True)
+
+    def step() -> None:
+        loc.grad = None
+        perturbed_argmax_probs(loc, NOISES[law]()).amax(-1).sum().backward()
+
+    step()
+    assert peak_bytes(step) < 6 * loc.numel() * 4
+
+
+@pytest.mark.parametrize("law", FAST)
+def test_a_large_batch_gives_what_its_rows_give(law: str) -> None:
+    loc = torch.randn(5, 30_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * torch.arange(1.0, 6)[:, None]
+    probs, potential = perturbed_argmax_probs(loc, NOISES[law]()), expected_max(loc, NOISES[law]())
+    for row in range(5):
+        torch.testing.assert_close(probs[row], perturbed_argmax_probs(loc[row], NOISES[law]()), rtol=0, atol=1e-12)
+        torch.testing.assert_close(potential[row], expected_max(loc[row], NOISES[law]()), rtol=0, atol=1e-10)
+
+
+def test_absent_classes_among_many_change_nothing() -> None:
+    loc = locations(2000, 1.0)
+    absent = torch.cat([loc, torch.full((500,), -torch.inf, dtype=torch.float64)])
+    found = perturbed_argmax_log_probs(absent, Normal())
+    torch.testing.assert_close(found[:2000], perturbed_argmax_log_probs(loc, Normal()), rtol=1e-11, atol=1e-11)
+    assert bool((found[2000:] == -torch.inf).all())
