@@ -19,6 +19,7 @@ OPTIONS = {
     "batch_size": 4,
     "gradient_accumulation": 2,
     "hidden_dropout": 0,
+    "packing": 0,  # so that the batches are whole
     "head_dim": 16,
     "precision": "float32",
     "device": "cpu",

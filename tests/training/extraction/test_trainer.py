@@ -46,7 +46,7 @@ class InOrder:
         return self.count
 
     def __iter__(self):
-        return iter(range(self.count))
+        return iter((index,) for index in range(self.count))
 
 
 class Script:
