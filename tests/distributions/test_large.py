@@ -18,39 +18,28 @@ SCALES = (0.0, 0.01, 0.5, 2.0, 100.0)
 
 
 def locations(n: int, scale: float) -> Tensor:
-    """With ties, exact in float32."""
+    """Distinct, exact in float32."""
     loc = np.random.default_rng(0).normal(size=n) * scale
-    loc[n // 2 : n // 2 + 10] = loc.max()
     return torch.from_numpy(loc.astype(np.float32).astype(np.float64))
 
 
 def check(law: str, n: int, scale: float) -> None:
-    """A few classes, the best and the worst among them."""
-    loc = locations(n, scale)
-    order = loc.argsort(descending=True)
-    chosen = order[[0, 1, 5, 30, n // 10, n // 2, n - 1]]
-    expected = torch.from_numpy(reference.log_probs(loc.numpy(), law, chosen.numpy(), per_origin=24))
-    noise, held = NOISES[law](), expected > -700
+    """n classes at 100 locations in equal numbers, shuffled: many for us, few for the reference."""
+    distinct, noise = locations(100, scale), NOISES[law]()
+    index = torch.from_numpy(np.random.default_rng(1).permutation(np.arange(n) % 100))
+    expected = torch.from_numpy(reference.log_probs(distinct.numpy(), law, np.full(100, n / 100)))[index]
+    loc, held = distinct[index], expected > -700
     probs = perturbed_argmax_probs(loc, noise)
-    torch.testing.assert_close(probs[chosen], expected.exp(), rtol=0, atol=1e-12)
+    torch.testing.assert_close(probs, expected.exp(), rtol=0, atol=1e-12)
     assert probs.sum().item() == pytest.approx(1, abs=1e-13)
-    torch.testing.assert_close(
-        perturbed_argmax_log_probs(loc, noise)[chosen][held], expected[held], rtol=1e-9, atol=1e-9
-    )
-    single = perturbed_argmax_probs(loc.float(), noise)[chosen].double()
+    torch.testing.assert_close(perturbed_argmax_log_probs(loc, noise)[held], expected[held], rtol=1e-9, atol=1e-9)
+    single = perturbed_argmax_probs(loc.float(), noise).double()
     torch.testing.assert_close(single, expected.exp(), rtol=0, atol=1e-6)
-    log_single = perturbed_argmax_log_probs(loc.float(), noise)[chosen].double()
-    torch.testing.assert_close(log_single[held], expected[held], rtol=2e-6, atol=2e-6)
+    log_single = perturbed_argmax_log_probs(loc.float(), noise).double()
+    torch.testing.assert_close(log_single[held], expected[held], rtol=1e-5, atol=2e-6)
 
 
 @pytest.mark.parametrize("law", [pytest.param(law, marks=[] if law in FAST else pytest.mark.slow) for law in NOISES])
-@pytest.mark.parametrize("scale", SCALES)
-def test_a_thousand_classes_are_as_exact_as_two(law: str, scale: float) -> None:
-    check(law, 1000, scale)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("law", list(NOISES))
 @pytest.mark.parametrize("scale", SCALES)
 def test_fifty_thousand_classes_are_as_exact_as_two(law: str, scale: float) -> None:
     check(law, 50_000, scale)
@@ -80,7 +69,8 @@ def test_forward_and_backward_need_at_most_six_times_the_input(law: str) -> None
 
 @pytest.mark.parametrize("law", FAST)
 def test_a_large_batch_gives_what_its_rows_give(law: str) -> None:
-    loc = torch.randn(5, 30_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * torch.arange(1.0, 6)[:, None]
+    scales = torch.arange(1.0, 6)[:, None]
+    loc = scales * torch.randn(5, 30_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     probs, potential = perturbed_argmax_probs(loc, NOISES[law]()), expected_max(loc, NOISES[law]())
     for row in range(5):
         torch.testing.assert_close(probs[row], perturbed_argmax_probs(loc[row], NOISES[law]()), rtol=0, atol=1e-12)

@@ -170,7 +170,9 @@ def test_chebyshev_points_hold_polynomials_exactly_and_spreading_is_the_transpos
     grid = Chebyshev(low, torch.zeros_like(low), num_points)
     degree = num_points - 1
     value = torch.cos(degree * torch.acos(1 - 2 * mu / low))
-    (found,) = grid.interpolate(grid.bases(mu), torch.cos(degree * torch.acos((1 - 2 * grid.points / low).clamp(-1, 1))))
+    (found,) = grid.interpolate(
+        grid.bases(mu), torch.cos(degree * torch.acos((1 - 2 * grid.points / low).clamp(-1, 1)))
+    )
     torch.testing.assert_close(found, value, rtol=0, atol=1e-9)
     at_points = torch.randn(2, num_points, generator=generator, dtype=torch.float64)
     at_classes = torch.randn(2, 90, generator=generator, dtype=torch.float64)

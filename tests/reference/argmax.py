@@ -39,14 +39,13 @@ DEEPEST = -900.0
 """Of log P(all <= x): what is deeper plays no part in log p down to -700."""
 
 
-def log_probs(mu: np.ndarray, law: str, chosen: np.ndarray | None = None, per_origin: int = 60) -> np.ndarray:
-    """log p of the classes `chosen` (all by default), by quadrature of each class on its own."""
+def log_probs(mu: np.ndarray, law: str, counts: np.ndarray | None = None) -> np.ndarray:
+    """log p of one class at each location, of `counts` classes there (1 by default), each integrated on its own."""
     log_pdf, log_cdf, kinks = LAWS[law]
-    chosen = np.arange(len(mu)) if chosen is None else chosen
-    nodes, weights = _panels(mu, kinks, heavy=law in HEAVY, log_cdf=log_cdf, per_origin=per_origin)
-    total = _total(mu, nodes, log_cdf)
+    nodes, weights = _panels(mu, kinks, heavy=law in HEAVY, log_cdf=log_cdf)
+    total = _total(mu, nodes, log_cdf, counts)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        own = [log_pdf(nodes - m) - log_cdf(nodes - m) for m in mu[chosen]]
+        own = [log_pdf(nodes - m) - log_cdf(nodes - m) for m in mu]
         exponents = [np.where(np.isfinite(e) & np.isfinite(total), e + total, -np.inf) for e in own]
         return np.array([special.logsumexp(e + np.log(weights)) for e in exponents])
 
@@ -79,18 +78,18 @@ def expected_max(mu: np.ndarray, law: str) -> float:
     return float((weights * np.where(positive, -np.expm1(_total(mu, nodes, log_cdf)), -below)).sum())
 
 
-def _total(mu: np.ndarray, nodes: np.ndarray, log_cdf: Log) -> np.ndarray:
+def _total(mu: np.ndarray, nodes: np.ndarray, log_cdf: Log, counts: np.ndarray | None = None) -> np.ndarray:
+    counts = np.ones(len(mu)) if counts is None else counts
+    parts = zip(*(np.array_split(own, 1 + len(mu) // 500) for own in (mu, counts)), strict=True)
     with np.errstate(divide="ignore", over="ignore"):
-        return sum((log_cdf(nodes[:, None] - part).sum(1) for part in np.array_split(mu, 1 + len(mu) // 500)), 0.0)
+        return sum(((log_cdf(nodes[:, None] - part) * many).sum(1) for part, many in parts), 0.0)
 
 
-def _panels(
-    mu: np.ndarray, kinks: tuple[float, ...], *, heavy: bool, log_cdf: Log, per_origin: int = 60
-) -> tuple[np.ndarray, np.ndarray]:
+def _panels(mu: np.ndarray, kinks: tuple[float, ...], *, heavy: bool, log_cdf: Log) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights."""
     few = np.unique(np.quantile(mu, np.linspace(0, 1, 13))) if len(mu) > 50 else mu
     farthest = np.arcsinh(1e22 if heavy else 900 + np.ptp(mu))
-    growth = np.sinh(np.linspace(-farthest, farthest, per_origin * (5 if heavy else 1)))
+    growth = np.sinh(np.linspace(-farthest, farthest, 300 if heavy else 60))
     near = np.geomspace(1e-7, 1, 90)
     ends = [mu.max() + kink + sign * near for kink in kinks for sign in (-1, 1)]
     coarse = np.unique(np.concatenate([few[:, None] + growth, few + 0.0, *ends, np.zeros(1)], axis=None))

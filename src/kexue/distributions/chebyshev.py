@@ -25,6 +25,8 @@ from torch import Tensor
 
 CHUNK = 2**15
 """Locations whose bases are in memory at a time."""
+STRETCH = 256
+"""Locations that are summed in the dtype of the locations."""
 
 
 class Basis(NamedTuple):
@@ -65,7 +67,7 @@ class Chebyshev:
         _, products = _tables(self.num_points)
         moments = torch.zeros(self.low.shape[0], *products.shape[1:], dtype=torch.float64, device=values.device)
         for columns, inner, outer in bases:
-            moments += (outer * values[:, None, columns]) @ inner.mT
+            moments += _product(outer * values[:, None, columns], inner)
         return moments.flatten(1) @ products.flatten(1).to(values.device).mT
 
     def interpolate(self, bases: Iterable[Basis], *values: Tensor) -> list[Tensor]:
@@ -96,6 +98,18 @@ def factors(num_points: int) -> tuple[int, int]:
     """A and Q with A Q = `num_points`: equal, or Q one less."""
     inner = math.isqrt(num_points - 1) + 1
     return inner, num_points // inner
+
+
+def _product(outer: Tensor, inner: Tensor) -> Tensor:
+    """[rows, Q, n'] times [rows, A, n'] to [rows, Q, A], summed over n' in stretches and then in float64.
+
+    The moments of 50,000 classes are large and what counts of them is small, so the rounding of one long sum in
+    float32 would be seen in the fifth digit.
+    """
+    whole = outer.shape[2] // STRETCH * STRETCH
+    parts = [own[..., :whole].unflatten(2, (-1, STRETCH)).transpose(1, 2) for own in (outer, inner)]
+    total = (parts[0] @ parts[1].mT).sum(1, dtype=torch.float64)
+    return total + outer[..., whole:] @ inner[..., whole:].mT
 
 
 def _polynomials(t: Tensor, count: int) -> Tensor:

@@ -93,8 +93,9 @@ def _classification(page: Page, findings: Findings) -> None:
         Fenchel-Young loss for noise bounded on both sides; sparsemax and entmax with their own. Normal noise is
         tried with the Fenchel-Young loss (FY) and the expected error (EE, the surrogate of the accuracy) too. ECE:
         expected calibration error, 15 bins of equal mass. Zeros: share of the test probabilities that are exactly
-        0. Time: processor time of the whole training, as a multiple of softmax's with the same seed, median. Mean
-        and standard deviation over the seeds, in percent."""
+        0, or smaller than float32 or the tolerance can tell from 0 (as with noise that is not bounded on both
+        sides). Time: processor time of the whole training, as a multiple of softmax's with the same seed, median.
+        Mean and standard deviation over the seeds, in percent."""
     )
     for data, outcomes in findings.classified.items():
         page.heading(data, 3)
