@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from tests.reference import argmax as reference
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
 from kexue.distributions.noise import NOISES, Normal
 from kexue.distributions.probabilities import expected_max, perturbed_argmax_log_probs, perturbed_argmax_probs
-from tests.reference import argmax as reference
 
 EVERY = pytest.mark.parametrize("law", list(NOISES))
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from tests.reference import argmax as reference
 from torch import Tensor
 
 from kexue.benchmarks.measuring.memory import peak_bytes
 from kexue.distributions.noise import NOISES, Normal
 from kexue.distributions.probabilities import expected_max, perturbed_argmax_log_probs, perturbed_argmax_probs
-from tests.reference import argmax as reference
 
 FAST = ("gumbel", "normal", "logistic", "exponential", "negated_exponential")
 """Laws whose time per class does not grow with the number of nodes."""

@@ -11,7 +11,7 @@ import pytest
 import torch
 from scipy.stats import binom
 from torch import Tensor
-from torch.distributions import Categorical, Independent, MixtureSameFamily, kl_divergence
+from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, kl_divergence
 from torch.distributions import Normal as NormalDistribution
 from torch.testing import assert_close
 
@@ -36,6 +36,12 @@ LAWS = {name: law() for name, law in NOISES.items()}
 SHAPES = [(4,), (3, 4), (2, 3, 4), (1,)]
 RELAXATIONS = [Relaxed(0.5), StraightThrough(), StraightThroughRelaxed(0.5)]
 each_law = pytest.mark.parametrize("noise", LAWS.values(), ids=LAWS)
+
+
+@pytest.fixture(autouse=True)
+def validation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch's default, which another test or a library may have switched off for the whole process."""
+    monkeypatch.setattr(Distribution, "_validate_args", True)
 
 
 def locations(*shape: int, seed: int = 0) -> Tensor:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from tests.reference import argmax as reference
 from torch import Tensor
 
 from kexue.distributions.chebyshev import Chebyshev, enough_points, factors
@@ -20,7 +21,6 @@ from kexue.distributions.probabilities import (
 )
 from kexue.distributions.published import published_argmax_probs
 from kexue.errors import OptionError
-from tests.reference import argmax as reference
 
 EVERY = pytest.mark.parametrize("law", list(NOISES))
 SCALES = pytest.mark.parametrize("scale", [0.0, 0.01, 1.0, 10.0, 100.0])

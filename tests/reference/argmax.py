@@ -95,8 +95,10 @@ def _panels(mu: np.ndarray, kinks: tuple[float, ...], *, heavy: bool, log_cdf: L
     coarse = np.unique(np.concatenate([few[:, None] + growth, few + 0.0, *ends, np.zeros(1)], axis=None))
     impossible = _total(mu, coarse, log_cdf) < DEEPEST
     begin = coarse[impossible][-1] if impossible.any() else coarse[0]
-    kinked = [(mu + kink)[mu + kink > begin] for kink in kinks]
-    breaks = np.unique(np.concatenate([coarse[coarse >= begin], *kinked], axis=None))
+    graded = np.concatenate([-near, [0.0], near]) if len(mu) <= 100 else np.zeros(1)
+    kinked = [(mu[:, None] + kink + graded).ravel() for kink in kinks]
+    breaks = np.unique(np.concatenate([coarse, *kinked], axis=None))
+    breaks = breaks[breaks >= begin]
     gauss, weights = np.polynomial.legendre.leggauss(16)
     left, length = breaks[:-1, None], np.diff(breaks)[:, None]
     return (left + length * (gauss + 1) / 2).ravel(), (length * weights / 2).ravel()

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from kexue.distributions import NOISES, Normal, perturbed_argmax_probs
+from kexue.distributions import NOISES
 from kexue.errors import DataError, OptionError
 from kexue.studies import STUDIES, StudyOptions, run_study
 from kexue.studies.distributions import attention, classification, cost, data, pictures, quadrature
@@ -108,15 +108,7 @@ def test_costs_are_multiples_of_the_first_contenders():
     assert costs["softmax"] == 1 and costs["sparsemax"] > 0 and seconds > 0
 
 
-def test_the_articles_quadrature_tends_to_the_probabilities_and_its_sum_to_one():
-    loc = torch.tensor([1.0, 0.3, -0.5, 0.8], dtype=torch.float64)
-    exact = perturbed_argmax_probs(loc, Normal())
-    gaps = [(quadrature.article_probs(loc, Normal(), k) - exact).abs().max().item() for k in (10, 100, 1000)]
-    assert gaps[0] > gaps[1] > gaps[2] > 1e-5
-    assert quadrature.article_probs(loc, Normal(), 100).sum().item() == pytest.approx(0.9908, abs=1e-4)
-
-
-def test_the_articles_quadrature_loses_nearly_all_of_a_thousand_classes():
+def test_the_articles_quadrature_loses_four_tenths_of_a_hundred_equal_classes():
     (row,) = quadrature.errors([(100, 100)], seed=0)
     assert row.sum_of_equal == pytest.approx(0.590, abs=1e-3)  # n mean(t^(n-1)) over t = k / 101
     assert row.error_of_drawn > 1e-4

@@ -19,7 +19,13 @@ from kexue.distributions.noise import (
     Uniform,
 )
 from kexue.distributions.perturbed_argmax import PerturbedArgmax
-from kexue.distributions.probabilities import expected_max, perturbed_argmax_log_probs, perturbed_argmax_probs
+from kexue.distributions.probabilities import (
+    expected_max,
+    perturbed_argmax_error,
+    perturbed_argmax_log_probs,
+    perturbed_argmax_probs,
+)
+from kexue.distributions.published import published_argmax_probs
 from kexue.distributions.relaxed import Relaxation, Relaxed, StraightThrough, StraightThroughRelaxed
 
 __all__ = [
@@ -45,6 +51,8 @@ __all__ = [
     "expected_error",
     "expected_max",
     "fenchel_young",
+    "perturbed_argmax_error",
     "perturbed_argmax_log_probs",
     "perturbed_argmax_probs",
+    "published_argmax_probs",
 ]

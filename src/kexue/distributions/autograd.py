@@ -22,9 +22,7 @@ def rows_of(loc: Tensor) -> Tensor:
     top = rows.amax(-1)
     if not bool(top.isfinite().all()):
         wrong = "NaN" if bool(top.isnan().any()) else "+inf" if bool((top == torch.inf).any()) else "only -inf"
-        raise OptionError(
-            f"loc holds {wrong}; each row needs finite numbers, with -inf for classes that are absent"
-        )
+        raise OptionError(f"loc holds {wrong}; each row needs finite numbers, with -inf for classes that are absent")
     return rows
 
 

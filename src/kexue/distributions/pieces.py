@@ -47,7 +47,9 @@ class Pieces:
         most = int(inside.sum(-1).amax())
         kinks = torch.where(inside, kinks, end).topk(most, largest=False).values
         breaks = torch.cat([self.grid, kinks], -1).sort(-1).values
-        left, length = breaks[:, :-1, None], breaks.diff(dim=-1)[..., None]
+        lengths = breaks.diff(dim=-1)
+        some = (lengths > 0).any(0)  # ties leave pieces without length, often many
+        left, length = breaks[:, :-1][:, some, None], lengths[:, some, None]
         gauss, log_gauss = (own.to(mu.device) for own in gauss_legendre(NODES_PER_PIECE))
         empty = length <= 0
         nodes = torch.where(empty, (begin + end)[..., None] / 2, left + length * gauss)

@@ -56,12 +56,12 @@ def run_image_demo(folder: Path, *, epochs: float, seed: int, console: Console) 
         callback=frames,
     )
     write_grid(folder / "digits.png", generator.pixels(images), columns=10)
-    write_gif(folder / "digits.gif", frames.pictures())
+    write_gif(folder / "digits.gif", frames.pictures(), columns=10)
 
     console.rule("3. Measuring against digits it has not seen")
     real, training = choose_images(generator, recipe.train)
     report = evaluate_generator(
-        generator, real, training, num=500, sampler=Multistep(), num_steps=NUM_STEPS, seed=seed, num_likelihood=16
+        generator, real, training, num=500, sampler=Multistep(), num_steps=NUM_STEPS, seed=seed, num_likelihood=8
     )
     for line in report.lines():
         console.print(line, highlight=False)

@@ -17,7 +17,7 @@ def demo(
     images: Annotated[
         bool, typer.Option("--images", help="Train a generator of handwritten digits instead, and draw some.")
     ] = False,
-    image_epochs: Annotated[float, typer.Option(help="Passes over the training digits.")] = 50,
+    image_epochs: Annotated[float, typer.Option(help="Passes over the training digits.")] = 40,
 ) -> None:
     """Train a drug-safety extractor on real sentences, measure it on others, and get facts out of new ones.
 

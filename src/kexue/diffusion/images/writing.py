@@ -44,9 +44,11 @@ def write_grid(path: str | Path, pixels: Pixels, *, columns: int | None = None) 
     write_png(path, arrange_grid(pixels, columns=columns))
 
 
-def write_gif(path: str | Path, frames: Sequence[Pixels], *, seconds: float = 3.0, hold: float = 1.0) -> None:
+def write_gif(
+    path: str | Path, frames: Sequence[Pixels], *, columns: int | None = None, seconds: float = 3.0, hold: float = 1.0
+) -> None:
     """A moving picture of grids: `frames` of uint8[n, h, w, c] in `seconds`, the last one held."""
-    pictures = [_picture(arrange_grid(frame)).convert("RGB") for frame in frames]
+    pictures = [_picture(arrange_grid(frame, columns=columns)).convert("RGB") for frame in frames]
     each = max(20, round(1000 * seconds / len(pictures)))
     durations = [each] * (len(pictures) - 1) + [round(1000 * hold)]
     with atomic_write(path, binary=True) as file:

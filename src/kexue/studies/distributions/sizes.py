@@ -38,7 +38,7 @@ FULL = Sizes(
     attention=AttentionTraining(steps=400, lengths=(16, 64, 256, 1024)),
     costs=((64, 10), (64, 200), (64, 1000)),
     rounds=3,
-    quadrature=((4, 200), (100, 100), (100, 1000), (1000, 200)),
+    quadrature=((4, 200), (100, 100), (100, 1000), (400, 100)),
     points=91,
 )
 QUICK = Sizes(
