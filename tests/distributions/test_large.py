@@ -32,7 +32,7 @@ def check(law: str, n: int, scale: float) -> None:
     probs = perturbed_argmax_probs(loc, noise)
     torch.testing.assert_close(probs, expected.exp(), rtol=0, atol=1e-12)
     assert probs.sum().item() == pytest.approx(1, abs=1e-13)
-    torch.testing.assert_close(perturbed_argmax_log_probs(loc, noise)[held], expected[held], rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(perturbed_argmax_log_probs(loc, noise)[held], expected[held], rtol=1e-7, atol=1e-9)
     single = perturbed_argmax_probs(loc.float(), noise).double()
     torch.testing.assert_close(single, expected.exp(), rtol=0, atol=1e-6)
     log_single = perturbed_argmax_log_probs(loc.float(), noise).double()

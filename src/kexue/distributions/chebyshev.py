@@ -108,7 +108,7 @@ def _product(outer: Tensor, inner: Tensor) -> Tensor:
     """
     whole = outer.shape[2] // STRETCH * STRETCH
     parts = [own[..., :whole].unflatten(2, (-1, STRETCH)).transpose(1, 2) for own in (outer, inner)]
-    total = (parts[0] @ parts[1].mT).sum(1, dtype=torch.float64)
+    total: Tensor = (parts[0] @ parts[1].mT).sum(1, dtype=torch.float64)
     return total + outer[..., whole:] @ inner[..., whole:].mT
 
 
