@@ -90,7 +90,7 @@ class CommonMaximum:
         """h(x_k - c), and P(M = x_k | c wins), which is 0 for a class that never wins; [rows, M, K]."""
         _, log_hazard = self._logarithms(rows, columns)
         own = log_probs[rows, columns, None].clamp(min=torch.finfo(log_probs.dtype).min)
-        return log_hazard.exp(), log_hazard.add_(self.log_weights[rows, None]).exp_()
+        return log_hazard.exp(), log_hazard.add_(self.log_weights[rows, None]).sub_(own).exp_()
 
     def _logarithms(self, rows: slice, columns: slice) -> tuple[Tensor, Tensor]:
         """log F and log h of x_k - c, [rows, M, K]."""
