@@ -73,11 +73,15 @@ def test_the_records_of_the_readme_are_documents(page: str):
             assert re.fullmatch(r"\w+", span.surface(document.text))
 
 
+def attributes(code: str) -> set[str]:
+    return {node.attr for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Attribute)}
+
+
 @pytest.mark.parametrize("page", READMES)
 def test_the_python_of_the_readme_is_python_with_names_that_exist(page: str):
-    (code,) = re.findall(r"```python\n(.*?)```", text(page), re.DOTALL)
-    attributes = {node.attr for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Attribute)}
-    assert {"from_pretrained", "pipe", "relations", "surface"} <= attributes
+    extraction, generation = re.findall(r"```python\n(.*?)```", text(page), re.DOTALL)
+    assert {"from_pretrained", "pipe", "relations", "surface"} <= attributes(extraction)
+    assert {"from_pretrained", "sample", "encode", "log_likelihood", "bits_per_dim"} <= attributes(generation)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -11,8 +11,9 @@ import torch
 
 from kexue.diffusion.checkpoint import GeneratorCheckpoint, save_generator
 from kexue.diffusion.denoisers import GAUDenoiser
+from kexue.diffusion.grids import UNIFORM
 from kexue.diffusion.images import ImageSet, PixelScale, read_images, write_npz
-from kexue.diffusion.prediction import V
+from kexue.diffusion.prediction import Eps, V
 from kexue.diffusion.randomness import seeded
 from kexue.diffusion.samplers import DDIM, SAMPLERS, Adaptive, Heun
 from kexue.diffusion.trace import Hutchinson
@@ -65,6 +66,19 @@ def test_every_sampler_draws(generator: Generator, name: str):
     drawn = generator.sample(2, sampler=sampler, num_steps=4, generator=torch.Generator().manual_seed(0))
     assert drawn.isfinite().all()
     assert generator.pixels(drawn).shape == (2, 8, 8, 1)
+
+
+def test_a_network_of_eps_is_walked_in_equal_times_both_ways(generator: Generator, monkeypatch: pytest.MonkeyPatch):
+    images = generator.sample(2, num_steps=4, generator=seeded([0, 1]), grid=UNIFORM)
+    noise = generator.encode(images, num_steps=4, grid=UNIFORM)
+    assert not torch.equal(images, generator.sample(2, num_steps=4, generator=seeded([0, 1])))
+    with monkeypatch.context() as patch:
+        patch.setattr(generator, "parameterization", Eps())
+        of_eps = generator.sample(2, num_steps=4, generator=seeded([0, 1]))
+        assert torch.equal(of_eps, generator.sample(2, num_steps=4, generator=seeded([0, 1]), grid=UNIFORM))
+        back = generator.encode(of_eps, num_steps=4)
+        assert torch.equal(back, generator.encode(of_eps, num_steps=4, grid=UNIFORM))
+    assert not torch.equal(noise, generator.encode(images, num_steps=4))
 
 
 def test_guidance_moves_between_any_class_and_beyond_the_class(generator: Generator):
