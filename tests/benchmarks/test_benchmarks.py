@@ -22,6 +22,7 @@ PROMISES = {
     "step": ("training / encoder", "bfloat16, largest share of the heads"),
     "extract": ("kexue extract / encoder", "tokenising", "heads and decoding"),
     "likelihood": ("exact trace, mean error", "exact trace, rms error", "error of score_sde at equal time / ours"),
+    "distributions": ("cross entropy", "Monte Carlo", "floor"),
     "samplers": ("DDIM, ours / bare", "DDIM, diffusers / ours", "W1 of adams"),
     "long": ("encoder time of a token", "trained heads", "untrained heads"),
 }

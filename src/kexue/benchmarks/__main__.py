@@ -15,7 +15,7 @@ from pathlib import Path
 from kexue.errors import unknown
 
 FOLDER = Path(__file__).parent
-WITHOUT_DATA = ("heads", "decoding", "step", "extract", "long", "likelihood", "samplers")
+WITHOUT_DATA = ("heads", "decoding", "step", "extract", "long", "likelihood", "samplers", "distributions")
 
 
 def summaries() -> dict[str, str]:
