@@ -35,6 +35,8 @@ LAWS: dict[str, tuple[Log, Log, tuple[float, ...]]] = {
 }
 """Log density, log cdf and kinks of the standard laws, by the names of `NOISES`."""
 HEAVY = ("student_t", "cauchy")
+ORDER = 16
+"""Nodes of a panel."""
 DEEPEST = -900.0
 """Of log P(all <= x): what is deeper plays no part in log p down to -700."""
 
@@ -70,12 +72,13 @@ def jacobian(mu: np.ndarray, law: str) -> np.ndarray:
 
 
 def expected_max(mu: np.ndarray, law: str) -> float:
-    """E max from its tails: hi - int exp(G) over the window."""
+    """E max = int_0^inf (1 - exp G) dx - int_-inf^0 exp G dx; the panels begin where exp G does."""
     _, log_cdf, kinks = LAWS[law]
     nodes, weights = _panels(mu, kinks, heavy=law in HEAVY, log_cdf=log_cdf)
-    below = np.exp(_total(mu, nodes, log_cdf))
-    positive = nodes > 0
-    return float((weights * np.where(positive, -np.expm1(_total(mu, nodes, log_cdf)), -below)).sum())
+    total = _total(mu, nodes, log_cdf)
+    tails = (weights * np.where(nodes > 0, -np.expm1(total), -np.exp(total))).sum()
+    begin = nodes[:ORDER].mean() - weights[:ORDER].sum() / 2
+    return float(tails + max(0.0, begin))
 
 
 def _total(mu: np.ndarray, nodes: np.ndarray, log_cdf: Log, counts: np.ndarray | None = None) -> np.ndarray:
@@ -99,6 +102,6 @@ def _panels(mu: np.ndarray, kinks: tuple[float, ...], *, heavy: bool, log_cdf: L
     kinked = [(mu[:, None] + kink + graded).ravel() for kink in kinks]
     breaks = np.unique(np.concatenate([coarse, *kinked], axis=None))
     breaks = breaks[breaks >= begin]
-    gauss, weights = np.polynomial.legendre.leggauss(16)
+    gauss, weights = np.polynomial.legendre.leggauss(ORDER)
     left, length = breaks[:-1, None], np.diff(breaks)[:, None]
     return (left + length * (gauss + 1) / 2).ravel(), (length * weights / 2).ravel()

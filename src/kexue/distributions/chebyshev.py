@@ -48,7 +48,7 @@ class Chebyshev:
     @property
     def points(self) -> Tensor:
         """c, [rows, M], from high to low."""
-        nodes, _ = _tables(self.num_points)
+        nodes = chebyshev_nodes(self.num_points)
         return (self.low + self.high) / 2 + (self.high - self.low) / 2 * nodes.to(self.low)
 
     def rows(self, rows: slice) -> Chebyshev:
@@ -83,9 +83,14 @@ class Chebyshev:
         scale = 2 / (self.high - self.low)
         t = (mu * scale.to(mu)).sub_((self.low * scale + 1).to(mu))
         num_inner, num_outer = factors(self.num_points)
-        inner = _polynomials(t, num_inner + 1)
-        outer = _polynomials(inner[num_inner], num_outer)
+        inner = _chebyshev(t, num_inner + 1)
+        outer = _chebyshev(inner[num_inner], num_outer)
         return inner[:num_inner].movedim(0, 1), outer.movedim(0, 1)
+
+
+def chebyshev_nodes(num_points: int) -> Tensor:
+    """The points of [-1, 1], from high to low."""
+    return _tables(num_points)[0]
 
 
 def enough_points(degree: int) -> int:
@@ -112,7 +117,7 @@ def _product(outer: Tensor, inner: Tensor) -> Tensor:
     return total + outer[..., whole:] @ inner[..., whole:].mT
 
 
-def _polynomials(t: Tensor, count: int) -> Tensor:
+def _chebyshev(t: Tensor, count: int) -> Tensor:
     """T_0(t) ... T_{count-1}(t) by their recurrence, [count, rows, n]."""
     table = t.new_empty(count, *t.shape)
     rows = table.unbind(0)

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
 
 from kexue.distributions.algorithm import normalised
-from kexue.distributions.chebyshev import Basis, Chebyshev
+from kexue.distributions.chebyshev import Basis, Chebyshev, chebyshev_nodes
 from kexue.distributions.locations import Locations
 
+DEGREE = 2
+"""Of the trend of log p with the depth of a class."""
 Moments = Callable[[Tensor], tuple[Tensor, Tensor]]
 """A cotangent at the points to the two factors of the gradient there; see `CommonMaximum.moments`."""
 
@@ -37,13 +39,13 @@ class Direct:
 
     def log_probs(self, at_points: Tensor) -> Tensor:
         """[rows, n], summing to 1."""
-        return normalised(self.locations.masked(at_points, -torch.inf))
+        return normalised(self.locations.masked(at_points, -torch.inf)).to(self.locations.mu)
 
     def gradient(self, cotangent: Tensor, moments: Moments) -> Tensor:
         """[rows, n]."""
-        cotangent = self.locations.masked(cotangent, 0.0)
+        cotangent = self.locations.masked(cotangent, 0.0).to(self.locations.low)
         expected, reflected = moments(cotangent)
-        return self.locations.masked(cotangent * expected - reflected, 0.0)
+        return self.locations.masked(cotangent * expected - reflected, 0.0).to(self.locations.mu)
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Interpolated:
 
     def points(self) -> Tensor:
         """[rows, M]."""
-        return self.grid.points.to(self.locations.mu)
+        return self.grid.points.to(self.locations.low)
 
     def weights(self) -> Tensor:
         """How many classes each point stands for; some are negative."""
@@ -65,10 +67,9 @@ class Interpolated:
         """[rows, n], summing to 1."""
         log_probs = torch.empty_like(self.locations.mu)
         for rows in self.locations.blocks():
-            slope, bend, rest = self._parabola(at_points[rows].double(), rows)
+            trend, rest = _split(at_points[rows].double())
             (own,) = self.grid.rows(rows).interpolate(self._bases(rows), rest)
-            mu = self.locations.relative(rows)
-            own.addcmul_(mu, mu * bend.to(mu) + slope.to(mu))
+            own += _trend(self.locations.relative(rows) / self.grid.low[rows].to(own), trend.to(own))
             log_probs[rows] = normalised(self.locations.masked(own, -torch.inf, rows))
         return log_probs
 
@@ -84,8 +85,10 @@ class Interpolated:
 
     def _spread(self, values: Callable[[slice], Tensor]) -> Tensor:
         blocks = self.locations.blocks()
-        spread = [self.grid.rows(rows).spread(self._bases(rows), values(rows)) for rows in blocks]
-        return torch.cat(spread).to(self.locations.mu)
+        spread = [
+            self.grid.rows(rows).spread(self._bases(rows), values(rows).to(self.locations.low)) for rows in blocks
+        ]
+        return torch.cat(spread).to(self.locations.low)
 
     def _bases(self, rows: slice) -> Iterable[Basis]:
         """Computed once where all locations are one block."""
@@ -97,19 +100,29 @@ class Interpolated:
     def _bases_of_all(self) -> list[Basis]:
         return list(self.grid.bases(self.locations.relative()))
 
-    def _parabola(self, values: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
-        """Slope and bend of a parabola through the largest location, and what is left of the values without it.
 
-        Left in, its size would multiply the rounding of float32 at the classes that matter most.
-        """
-        points = self.grid.rows(rows).points
-        squares = points.square()
-        cc, cs, ss = (_dot(a, b) for a, b in ((points, points), (points, squares), (squares, squares)))
-        cv, sv = _dot(points, values), _dot(squares, values)
-        determinant = cc * ss - cs.square()
-        slope, bend = (cv * ss - sv * cs) / determinant, (sv * cc - cv * cs) / determinant
-        return slope, bend, values - slope * points - bend * squares
+def _split(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Values at the points, [rows, M], as a polynomial without constant in the depth, and what is left.
+
+    Left in, log p of the deepest classes would multiply the rounding of float32 at the classes that matter most;
+    a polynomial in the depth is as exact at each class as it is small there.
+    """
+    powers, project = _depths(values.shape[1])
+    trend = values @ project.to(values)
+    return trend, values - trend @ powers.to(values)
 
 
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).sum(-1, keepdim=True)
+def _trend(depth: Tensor, coefficients: Tensor) -> Tensor:
+    """sum_k coefficients_k depth^(k + 1), by Horner's rule."""
+    total = coefficients[:, -1:] * depth
+    for k in range(coefficients.shape[1] - 2, -1, -1):
+        total.add_(coefficients[:, k : k + 1]).mul_(depth)
+    return total
+
+
+@lru_cache(maxsize=64)
+def _depths(num_points: int) -> tuple[Tensor, Tensor]:
+    """Powers of the depth, 0 at the largest location and 1 at the least, at the points; and the fit to them."""
+    depth = (1 - chebyshev_nodes(num_points)) / 2
+    powers = torch.stack([depth**k for k in range(1, min(DEGREE, num_points - 1) + 1)])
+    return powers, torch.linalg.pinv(powers)

@@ -16,7 +16,8 @@ BLOCK = 2**16
 class Locations:
     """`mu` [rows, n] as given, -inf where absent; `top` and `low` [rows, 1]: the largest, and the least less it.
 
-    Locations more than `reach` below the largest are moved up to there; `moved` and `absent` tell whether any are.
+    What is relative is computed in the dtype of `low`. Locations more than `reach` below the largest are moved up
+    to there; `moved` and `absent` tell whether any are.
     """
 
     mu: Tensor
@@ -37,13 +38,11 @@ class Locations:
 
     def blocks(self) -> Iterator[slice]:
         """Rows to be handled together."""
-        height = max(1, BLOCK // self.mu.shape[1])
-        for first in range(0, self.mu.shape[0], height):
-            yield slice(first, first + height)
+        return row_blocks(self.mu)
 
     def relative(self, rows: slice = slice(None)) -> Tensor:
         """Between `low` and 0; an absent class is put at `low`, to be left out by `masked`."""
-        relative = self.mu[rows] - self.top[rows]
+        relative = self.mu[rows].to(self.low) - self.top[rows].to(self.low)
         return torch.maximum(relative, self.low[rows], out=relative) if self.moved or self.absent else relative
 
     def masked(self, values: Tensor, absent: float, rows: slice = slice(None)) -> Tensor:
@@ -52,8 +51,15 @@ class Locations:
 
     def counts(self, rows: slice = slice(None)) -> Tensor:
         """1 for each class, 0 for an absent one."""
-        ones = torch.ones_like(self.mu[:1]).expand(self.mu[rows].shape[0], -1)
+        ones = self.low.new_ones(1, 1).expand_as(self.mu[rows])
         return self.masked(ones, 0.0, rows)
+
+
+def row_blocks(mu: Tensor) -> Iterator[slice]:
+    """Rows that hold at most BLOCK locations together, or one row."""
+    height = max(1, BLOCK // mu.shape[1])
+    for first in range(0, mu.shape[0], height):
+        yield slice(first, first + height)
 
 
 def pack(mask: Tensor) -> tuple[Tensor, Tensor]:

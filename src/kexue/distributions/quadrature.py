@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -22,6 +22,9 @@ NARROWEST = 0.25
 """Of the interval of Chebyshev points, in units of the noise, where all locations are (nearly) tied."""
 FAR_APART = 2000.0
 """In units of the noise: over more, equal steps that resolve every class are too many for power tails."""
+WIDE = 10.0
+"""In units of the noise: over more, the best of very many classes wins by itself, and the rounding of the many in
+float32 would move its probability in the sixth digit; what is relative is then computed in float64."""
 MARGIN = 20.0
 """Nats by which `reach` may underestimate a depth: it does not count in how many ways a gap can be closed."""
 
@@ -62,10 +65,10 @@ class SmoothQuadrature(Algorithm):
             nodes, level = self.log_probs(mu, accuracy)[1][2:4]
             points, counts = locations.relative(), locations.counts()
             log_weights = level - CommonMaximum(self.noise, points, counts, nodes, level).log_cdf()
-        relative = mu - locations.top
+        relative = (mu - locations.top).to(points)
         relative = torch.where(relative < points, points, relative)
         log_probs = differentiable_log_probs(self.noise, relative, counts, nodes, log_weights)
-        return locations.masked(log_probs, -torch.inf)
+        return locations.masked(log_probs, -torch.inf).to(mu)
 
     def _nodes(self, points: Tensor, weights: Tensor, low: Tensor, accuracy: Accuracy) -> tuple[Tensor, Tensor]:
         """Equal steps, or where they would be too many a ladder of pieces at each class."""
@@ -78,6 +81,8 @@ class SmoothQuadrature(Algorithm):
     def _classes(self, mu: Tensor, accuracy: Accuracy) -> Direct | Interpolated:
         """No points where the classes themselves are fewer."""
         locations = Locations.of(mu, reach(self.noise, accuracy.depth + MARGIN))
+        if -float(locations.low.amin()) > WIDE:
+            locations = replace(locations, low=locations.low.double())
         low = locations.low.double().clamp(max=-NARROWEST)
         degree = math.ceil(accuracy.nats / math.asinh(2 * self.noise.strip / -float(low.amin())))
         if enough_points(degree) >= mu.shape[1]:
@@ -87,6 +92,6 @@ class SmoothQuadrature(Algorithm):
     def _excess(self, locations: Locations) -> Tensor:
         """How much deeper than at `low` log p is at a location moved up to there."""
         gap = locations.top - locations.masked(locations.mu, 0.0)
-        reached = -locations.low.expand_as(gap)
+        reached = -locations.low.to(gap).expand_as(gap)
         excess = log_two_sided(self.noise, torch.maximum(gap, reached)) - log_two_sided(self.noise, reached)
         return locations.masked(excess, 0.0)

@@ -20,7 +20,7 @@ from torch.nn.functional import pad
 
 from kexue.distributions.accuracy import FULL_DEPTH, Accuracy
 from kexue.distributions.algorithm import Algorithm, State
-from kexue.distributions.locations import pack
+from kexue.distributions.locations import pack, row_blocks
 
 FEW = 128
 """Classes below which all are sorted."""
@@ -34,21 +34,27 @@ class SortedForm(Algorithm):
 
     def log_probs(self, mu: Tensor, accuracy: Accuracy) -> tuple[Tensor, State]:
         """Sort, sum from the top, sum back from the bottom."""
-        index, chosen = _chosen(mu, accuracy)
-        order = chosen.argsort(-1, descending=True)
-        index, chosen = index.gather(-1, order), chosen.gather(-1, order)
-        log_probs = _log_probs_sorted(chosen)
-        result = torch.full_like(mu, -torch.inf).scatter_reduce_(-1, index, log_probs.to(mu.dtype), "amax")
-        return result, (index, log_probs)
+        if accuracy.depth < FULL_DEPTH and mu.shape[1] >= FEW:
+            return _of_the_best(mu, accuracy.depth)
+        log_probs, index = torch.empty_like(mu), torch.empty_like(mu, dtype=torch.int32)
+        for rows in row_blocks(mu):
+            ordered, order = mu[rows].double().sort(-1, descending=True)
+            log_probs[rows] = torch.empty_like(ordered).scatter_(-1, order, _log_probs_sorted(ordered)).to(mu)
+            index[rows] = order.int()
+        return log_probs, (index, mu[:, :0].double())
 
     def gradient(self, mu: Tensor, log_probs: Tensor, state: State, cotangent: Tensor, accuracy: Accuracy) -> Tensor:
         """Running sums in the sorted order."""
-        index, log_p = state
-        counts = log_p > -torch.inf
-        g = torch.where(counts, cotangent.gather(-1, index), 0.0).double()
-        deep = accuracy.depth >= FULL_DEPTH
-        own = (_gradient_sorted_deep if deep else _gradient_sorted)(log_p.masked_fill(~counts, -1e300), g)
-        return torch.zeros_like(mu).scatter_add_(-1, index, own.to(mu.dtype))
+        index, of_the_best = state
+        gradient = torch.zeros_like(mu)
+        for rows in row_blocks(mu):
+            order, shallow = index[rows].long(), of_the_best.shape[1] > 0
+            log_p = of_the_best[rows] if shallow else log_probs[rows].double().gather(-1, order)
+            counts = log_p > -torch.inf
+            g = torch.where(counts, cotangent[rows].gather(-1, order), 0.0).double()
+            own = (_gradient_sorted if shallow else _gradient_sorted_deep)(log_p.masked_fill(~counts, -1e300), g)
+            gradient[rows] = gradient[rows].scatter_add_(-1, order, own.to(mu))
+        return gradient
 
     def potential(self, mu: Tensor, accuracy: Accuracy) -> Tensor:
         """The largest location less the largest probability."""
@@ -66,12 +72,14 @@ class SortedForm(Algorithm):
         return torch.zeros_like(mu).scatter(-1, index, log_probs.to(mu.dtype)).masked_fill(mu == -torch.inf, -torch.inf)
 
 
-def _chosen(mu: Tensor, accuracy: Accuracy) -> tuple[Tensor, Tensor]:
-    """Indices and locations, [rows, k] in float64, of the classes that count; rows are filled up with -inf."""
-    if accuracy.depth >= FULL_DEPTH or mu.shape[1] < FEW:
-        return torch.arange(mu.shape[1], device=mu.device).expand(mu.shape[0], -1), mu.double()
-    index, valid = pack(mu > _last(mu, accuracy.depth))
-    return index, mu.gather(-1, index).double().masked_fill(~valid, -torch.inf)
+def _of_the_best(mu: Tensor, depth: float) -> tuple[Tensor, State]:
+    """log p of the classes down to a depth, -inf of the others; indices and log p of the former in order."""
+    index, valid = pack(mu > _last(mu, depth))
+    chosen = mu.gather(-1, index).double().masked_fill(~valid, -torch.inf)
+    chosen, order = chosen.sort(-1, descending=True)
+    index, log_p = index.gather(-1, order), _log_probs_sorted(chosen)
+    log_probs = torch.full_like(mu, -torch.inf).scatter_reduce_(-1, index, log_p.to(mu), "amax")
+    return log_probs, (index, log_p)
 
 
 def _last(mu: Tensor, depth: float) -> Tensor:
