@@ -107,6 +107,12 @@ def test_a_model_that_could_not_be_written_is_not_taken_for_the_old_one(
 # --- damage ---
 
 
+def test_a_folder_of_the_other_job_is_refused(folder: Path):
+    edit(folder / MANIFEST, lambda record: record.update(kind="generator"))
+    with pytest.raises(CheckpointError, match="holds a generator, not an extractor"):
+        load_checkpoint(folder)
+
+
 def edit(path: Path, change: Callable[[dict], object]) -> None:
     record = json.loads(path.read_text("utf-8"))
     change(record)

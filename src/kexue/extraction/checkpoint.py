@@ -25,6 +25,7 @@ from kexue.extraction.schema import Schema
 from kexue.files import atomic_folder
 from kexue.manifest import MANIFEST
 
+KIND = "extractor"
 FORMAT = (1, 0)  # a folder with a higher first number is refused
 
 
@@ -59,6 +60,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str | Path) -> None:
         checkpoint.model.save_pretrained(partial, safe_serialization=True)
         checkpoint.tokenizer.save_pretrained(partial)
     content = {
+        "kind": KIND,
         "decision": checkpoint.decision.to_json(),
         "recipe": checkpoint.recipe,
         "metrics": checkpoint.metrics,
@@ -73,6 +75,8 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
     """
     folder = Path(folder)
     content = manifest.read(folder, FORMAT)
+    if content.get("kind", KIND) != KIND:
+        raise CheckpointError(f"{folder}: holds a {content['kind']}, not an {KIND}")
     try:
         with quiet_transformers():
             config = ExtractionConfig.from_pretrained(folder)
