@@ -14,7 +14,6 @@ from kexue.diffusion.denoisers import DENOISERS, DenoisingNetwork, GAUDenoiser, 
 from kexue.diffusion.denoisers.gau import (
     from_patches,
     grid_places,
-    rotary_grid,
     smallest_patch,
     time_features,
     to_patches,
@@ -25,6 +24,7 @@ from kexue.diffusion.likelihood import log_likelihood
 from kexue.diffusion.schedules import LinearVP
 from kexue.diffusion.trace import Hutchinson
 from kexue.errors import OptionError
+from kexue.ops.rotary import rotary_grid
 
 SHAPE = (3, 8, 8)
 KINDS = list(DENOISERS)

@@ -13,11 +13,11 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from kexue.ops.precision import exact_dtype
-from kexue.ops.rotary import rotary
+from kexue.ops.rotary import rotary, rotary_grid
 
 Weights = Float[Tensor, "batch seq seq"]
 Vectors = Float[Tensor, "batch seq key_dim"]
@@ -117,19 +117,28 @@ class GatedAttentionUnit(nn.Module):
             nn.init.normal_(linear.weight, std=linear.in_features**-0.5)
 
     def forward(
-        self, x: Float[Tensor, "batch seq dim"], mask: Bool[Tensor, "batch seq"] | None = None
+        self,
+        x: Float[Tensor, "batch seq dim"],
+        mask: Bool[Tensor, "batch seq"] | None = None,
+        places: Shaped[Tensor, "seq axes"] | None = None,
     ) -> Float[Tensor, "batch seq dim"]:
         """Mix the states of each text; `mask` is True for its tokens, all where left out.
 
+        `places` are the tokens' coordinates in a grid, as of the patches of an image; in a text they are left out.
         What comes out at masked places means nothing, and nothing there reaches the other places.
         """
         if mask is None:
             mask = torch.ones(x.shape[:-1], dtype=torch.bool, device=x.device)
         u, v, z = torch.split(nn.functional.silu(self.input(x)), self.widths, dim=-1)
-        query, key = rotary(self._queries_and_keys(z), base=self.rotary_base).unbind()
+        query, key = self._turn(self._queries_and_keys(z), places).unbind()
         a = self.dropout(self.attention(query, key, mask))
         out: Tensor = self.output(u * (a @ v))
         return out
+
+    def _turn(self, vectors: Tensor, places: Tensor | None) -> Tensor:
+        if places is None:
+            return rotary(vectors, base=self.rotary_base)
+        return rotary_grid(vectors, places, base=self.rotary_base)
 
     def _queries_and_keys(self, z: Vectors) -> Float[Tensor, "2 batch seq key_dim"]:
         return z * self.scale[:, None, None] + self.offset[:, None, None]

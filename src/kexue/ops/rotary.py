@@ -39,6 +39,18 @@ def rotary(
     return torch.stack((even * cos - odd * sin, odd * cos + even * sin), dim=-1).flatten(-2).to(x.dtype)
 
 
+def rotary_grid(
+    x: Float[Tensor, "*batch seq dim"], places: Shaped[Tensor, "seq axes"], *, base: float = 10000.0
+) -> Float[Tensor, "*batch seq dim"]:
+    """Turn an equal share of the channels by each coordinate of the vectors' places in a grid.
+
+    The product of two turned vectors depends on the differences of their coordinates only (Su,
+    kexue.fm/archives/8397, 2021).
+    """
+    parts = zip(x.chunk(places.shape[-1], dim=-1), places.unbind(-1), strict=True)
+    return torch.cat([rotary(part, coordinate, base=base) for part, coordinate in parts], dim=-1)
+
+
 def _frequencies(dim: int, base: float, dtype: torch.dtype, device: torch.device) -> Float[Tensor, " pairs"]:
     exponents = torch.arange(0, dim, 2, dtype=dtype, device=device) / dim
     return torch.pow(base, -exponents)

@@ -19,7 +19,6 @@ from torch.utils.checkpoint import checkpoint
 from kexue.diffusion.denoisers.network import NUM_TIMES, DenoisingNetwork
 from kexue.errors import OptionError, unknown
 from kexue.layers.gau import GatedAttentionUnit, Softmax
-from kexue.ops.rotary import rotary
 
 MOST_TOKENS = 256
 PRESETS: dict[str, dict[str, int]] = {
@@ -116,25 +115,13 @@ class GAUDenoiser(DenoisingNetwork):
         return self.sizes.channels, self.sizes.height, self.sizes.width
 
 
-class GridUnit(GatedAttentionUnit):
-    """The gated attention unit with a place in a grid, instead of in a text, for each token."""
-
-    def forward(self, x: Tensor, places: Tensor) -> Tensor:  # type: ignore[override]
-        """Mix the states [batch, tokens, dim] of tokens at `places`, long[tokens, axes]."""
-        mask = torch.ones(x.shape[:-1], dtype=torch.bool, device=x.device)
-        u, v, z = torch.split(nn.functional.silu(self.input(x)), self.widths, dim=-1)
-        query, key = rotary_grid(self._queries_and_keys(z), places, base=self.rotary_base).unbind()
-        out: Tensor = self.output(u * (self.dropout(self.attention(query, key, mask)) @ v))
-        return out
-
-
 class ConditionedUnit(nn.Module):
     """x + gate * GAU(norm(x) * (1 + scale) + shift), the three of them linear in the condition and 0 at first."""
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(sizes.dim, elementwise_affine=False)
-        self.unit = GridUnit(sizes.dim, key_dim=sizes.key_dim, attention=Softmax(), dropout=sizes.dropout)
+        self.unit = GatedAttentionUnit(sizes.dim, key_dim=sizes.key_dim, attention=Softmax(), dropout=sizes.dropout)
         modulation = nn.Linear(sizes.dim, 3 * sizes.dim)
         nn.init.zeros_(modulation.weight)
         nn.init.zeros_(modulation.bias)
@@ -143,18 +130,8 @@ class ConditionedUnit(nn.Module):
     def forward(self, x: Tensor, condition: Tensor, places: Tensor) -> Tensor:
         """States [batch, tokens, dim] given the condition [batch, dim] and the tokens' rows and columns."""
         shift, scale, gate = self.modulation(condition)[:, None].chunk(3, dim=-1)
-        out: Tensor = x + gate * self.unit(self.norm(x) * (1 + scale) + shift, places)
+        out: Tensor = x + gate * self.unit(self.norm(x) * (1 + scale) + shift, places=places)
         return out
-
-
-def rotary_grid(x: Tensor, places: Tensor, *, base: float = 10000.0) -> Tensor:
-    """Turn an equal share of the channels of x [..., tokens, dim] by each coordinate of places [tokens, axes].
-
-    The product of two turned vectors depends on the differences of their coordinates only (Su,
-    kexue.fm/archives/8397, 2021).
-    """
-    parts = zip(x.chunk(places.shape[-1], dim=-1), places.unbind(-1), strict=True)
-    return torch.cat([rotary(part, coordinate, base=base) for part, coordinate in parts], dim=-1)
 
 
 def smallest_patch(height: int, width: int) -> int:
