@@ -10,7 +10,8 @@ from kexue.encoders.windows import collate
 from kexue.extraction.decoding import Bounds, Candidates
 from kexue.extraction.model import ExtractionModel
 
-BATCH_TOKENS = 2048  # tokens in one batch, padding included; larger batches gain nothing on a CPU
+BATCH_TOKENS = {"cpu": 2048}  # tokens in one batch, padding included; larger batches gain nothing on a CPU
+BATCH_TOKENS_OF_OTHERS = 16384  # a GPU is idle most of the time on smaller ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +46,18 @@ def find_candidates(
     *,
     floor: float = 0.0,
     bounds: Bounds | None = None,
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: int | None = None,
     batch_size: int | None = None,
 ) -> Iterator[Found]:
-    """Candidates of every text, batch by batch, longest texts first; the caller puts them in order."""
+    """Candidates of every text, batch by batch, longest texts first; the caller puts them in order.
+
+    `batch_tokens` bounds a batch with its padding; what suits the model's device where left out.
+    """
     tokens = tokenizer(texts)
     config = model.config
     lengths = [len(item) for item in tokens]
-    for batch in batches_of_like_length(lengths, batch_tokens=batch_tokens, batch_size=batch_size):
+    size = batch_tokens or BATCH_TOKENS.get(model.device.type, BATCH_TOKENS_OF_OTHERS)
+    for batch in batches_of_like_length(lengths, batch_tokens=size, batch_size=batch_size):
         windows = collate([tokens[index] for index in batch], tokenizer, window=config.window, overlap=config.overlap)
         for index, candidates in zip(batch, model.extract(windows, floor=floor, bounds=bounds), strict=True):
             yield Found(index, tokens[index], candidates)

@@ -17,7 +17,7 @@ from kexue.extraction.checkpoint import Checkpoint, load_checkpoint
 from kexue.extraction.decision import Decision
 from kexue.extraction.decoding import Bounds
 from kexue.extraction.document import Document
-from kexue.extraction.inference import BATCH_TOKENS, Found, find_candidates
+from kexue.extraction.inference import Found, find_candidates
 from kexue.extraction.schema import Schema
 from kexue.ops.device import choose_device
 from kexue.pipelines.hub import local_folder
@@ -108,7 +108,7 @@ class Extractor:
         return self.extract([item])[0]
 
     def extract(
-        self, items: Sequence[Input], *, batch_tokens: int = BATCH_TOKENS, batch_size: int | None = None
+        self, items: Sequence[Input], *, batch_tokens: int | None = None, batch_size: int | None = None
     ) -> list[Document]:
         """Extract from texts, or from documents, which keep their id and meta; in the order given."""
         if isinstance(items, str | Document):
@@ -123,7 +123,7 @@ class Extractor:
         items: Iterable[Input],
         *,
         batch_size: int | None = None,
-        batch_tokens: int = BATCH_TOKENS,
+        batch_tokens: int | None = None,
         chunk: int = CHUNK,
     ) -> Iterator[Document]:
         """Extract from a stream, in order; `chunk` texts at a time are sorted by length and batched."""
@@ -135,7 +135,7 @@ class Extractor:
             yield from self.extract(part, batch_tokens=batch_tokens, batch_size=batch_size)
 
     def candidates(
-        self, items: Sequence[Input], *, batch_tokens: int = BATCH_TOKENS, batch_size: int | None = None
+        self, items: Sequence[Input], *, batch_tokens: int | None = None, batch_size: int | None = None
     ) -> Iterator[Found]:
         """What was found above the decision's floor, before confidences and thresholds; longest texts first."""
         texts = [_text(item) for item in items]
