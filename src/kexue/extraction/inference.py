@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import torch
 
 from kexue.encoders.tokenization import TextTokenizer, Tokens
 from kexue.encoders.windows import collate
 from kexue.extraction.decoding import Bounds, Candidates
 from kexue.extraction.model import ExtractionModel
+from kexue.extraction.sentences import sentence_numbers
 
 BATCH_TOKENS = {"cpu": 2048}  # tokens in one batch, padding included; larger batches gain nothing on a CPU
 BATCH_TOKENS_OF_OTHERS = 16384  # a GPU is idle most of the time on smaller ones
@@ -60,4 +63,16 @@ def find_candidates(
     for batch in batches_of_like_length(lengths, batch_tokens=size, batch_size=batch_size):
         windows = collate([tokens[index] for index in batch], tokenizer, window=config.window, overlap=config.overlap)
         for index, candidates in zip(batch, model.extract(windows, floor=floor, bounds=bounds), strict=True):
-            yield Found(index, tokens[index], candidates)
+            near = _near(candidates, texts[index], tokens[index], config.sentence_distance)
+            yield Found(index, tokens[index], near)
+
+
+def _near(candidates: Candidates, text: str, tokens: Tokens, distance: int | None) -> Candidates:
+    """Without the triples whose ends have more ends of sentences between them than the model looks across."""
+    if distance is None or not len(candidates.triples):
+        return candidates
+    places = [tokens.starts[start] for start in candidates.spans[:, 1].tolist()]
+    sentence = torch.tensor(sentence_numbers(text, places))
+    subject, _, object_ = candidates.triples.unbind(1)
+    near = (sentence[subject] - sentence[object_]).abs() <= distance
+    return replace(candidates, triples=candidates.triples[near], triple_scores=candidates.triple_scores[near])

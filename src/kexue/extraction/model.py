@@ -29,8 +29,8 @@ class ExtractionConfig(PretrainedConfig):
     """What an `ExtractionModel` is made of.
 
     `encoder` is the encoder's own configuration and `schema` the labels, both as plain values; `window` counts tokens
-    of text in one window (without special tokens) and `overlap` the tokens that two neighbours share. `span_width`
-    and `link_distance` are the model's `Reach`.
+    of text in one window (without special tokens) and `overlap` the tokens that two neighbours share. `span_width`,
+    `link_distance` and `sentence_distance` are the model's `Reach`.
     """
 
     model_type = "kexue_extraction"
@@ -48,6 +48,7 @@ class ExtractionConfig(PretrainedConfig):
         overlap: int = 64,
         span_width: int | None = None,
         link_distance: int | None = None,
+        sentence_distance: int | None = None,
         **kwargs: Any,
     ) -> None:
         self.encoder = encoder or {}
@@ -61,6 +62,7 @@ class ExtractionConfig(PretrainedConfig):
         self.overlap = overlap
         self.span_width = span_width
         self.link_distance = link_distance
+        self.sentence_distance = sentence_distance
         super().__init__(**kwargs)
 
 

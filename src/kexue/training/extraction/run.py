@@ -69,7 +69,7 @@ def make_trainer(
     if choose_device(recipe.device).type == "cpu" and encoder.config._attn_implementation == "sdpa":
         encoder.set_attn_implementation("eager")  # a quarter faster in training, where dropout rules out fused kernels
     dataset = ExtractionDataset(data.train, text_tokenizer, data.schema)
-    reach = Reach.of(example.links for example in dataset.examples)
+    reach = Reach.of((example.links for example in dataset.examples), data.train)
     model = build_model(encoder, data.schema, recipe, reach=reach, max_window=text_tokenizer.max_window)
     _note_alignment(dataset, console)
     trainer = ExtractionTrainer(
@@ -112,6 +112,7 @@ def build_model(
         overlap=min(recipe.overlap, window // 2),
         span_width=reach.span_width,
         link_distance=reach.link_distance,
+        sentence_distance=reach.sentence_distance,
     )
     model = ExtractionModel(config, encoder).to(choose_device(recipe.device))
     if recipe.gradient_checkpointing:
