@@ -20,9 +20,9 @@ _BOUNDARY = re.compile(
     rf"(?P<stop>[.!?…]++){_CLOSING}\s+(?=\S)|[。！？…]++{_CLOSING}\s*(?=\S)|[^\S\n]*\n[^\S\n]*\n\s*(?=\S)"
 )
 _LAST_WORD = re.compile(r"[^\W\d_]+(?:\.[^\W\d_]+)*$")
-_ABBREVIATIONS = frozenset(
-    "al approx ca cf co corp dept dr e.g eds eq etc fig figs gen gov i.e i.m i.v inc jr lt ltd mr mrs ms no nos p.o "
-    "pp prof rep rev sen sr st u.k u.s vol vs".split()
+_ABBREVIATIONS = re.compile(
+    r"(?:al|approx|ca|cf|co|corp|dept|dr|e\.g|eds|eq|etc|fig|figs|gen|gov|i\.e|i\.m|i\.v|inc|jr|lt"
+    r"|ltd|mr|mrs|ms|no|nos|p\.o|pp|prof|rep|rev|sen|sr|st|u\.k|u\.s|vol|vs)"
 )
 
 
@@ -51,4 +51,4 @@ def _goes_on(text: str, match: re.Match[str]) -> bool:
     word = _LAST_WORD.search(before)
     if match["stop"] != "." or word is None:
         return False
-    return len(word[0]) == 1 or word[0].lower() in _ABBREVIATIONS
+    return len(word[0]) == 1 or _ABBREVIATIONS.fullmatch(word[0].lower()) is not None
