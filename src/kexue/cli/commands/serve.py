@@ -37,25 +37,22 @@ def serve(
 
     quiet()
     try:
-        import uvicorn
-
         from kexue.server.app import create_app
         from kexue.server.hosts import load_hosts
+        from kexue.server.run import run
         from kexue.server.settings import Settings
     except ModuleNotFoundError as error:
         raise OptionError(f"{error.name} is missing: pip install 'kexue[serve]'") from None
     keys = read_keys(api_keys) if api_keys else ()
     settings = Settings(latency=latency, timeout=timeout, api_keys=keys, origins=tuple(cors or ()))
     hosts = load_hosts(models, latency=latency, device=device)
-    err.print(f"serving {', '.join(hosts)} on http://{host}:{port}", highlight=False, markup=False)
-    uvicorn.run(
+    names = ", ".join(hosts)
+    run(
         create_app(hosts, settings),
-        host=host,
-        port=port,
-        log_level="warning",
-        timeout_keep_alive=5,
-        timeout_graceful_shutdown=round(timeout) + 1,
-        server_header=False,
+        host,
+        port,
+        timeout=timeout,
+        announce=lambda address: err.print(f"serving {names} on {address}", highlight=False, markup=False),
     )
 
 

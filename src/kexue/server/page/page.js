@@ -200,7 +200,7 @@ async function* linesOf(body) {
 
 $("language").onclick = () => { state.language = state.language === "en" ? "zh" : "en"; speak(); };
 $("model").onchange = chooseModel;
-$("key").onchange = guarded(loadModels);
+$("key").onchange = $("key-field").onsubmit = guarded(loadModels);
 $("extract").onclick = extract;
 $("text").onkeydown = (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) extract(event); };
 $("own").onchange = $("threshold").oninput = show;
