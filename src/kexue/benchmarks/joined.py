@@ -1,10 +1,11 @@
 """Does a model of sentences find the same facts when its sentences stand in one text?
 
-    python -m kexue.benchmarks.joined MODEL [DATA] [--sizes 1 2 5 40] [--num 240] [--device cuda]
+    python -m kexue.benchmarks.joined MODEL [DATA] [--sizes 1 2 5 40] [--num 240] [--anywhere]
 
 The first --num annotated texts of DATA (dev of the demo data where left out) are joined, so many to a text with a
 space between them, and strict F1 is measured on what comes out. The same facts are asked for in every row: a model
-that is as good on documents as on sentences has the same F1 in all.
+that is as good on documents as on sentences has the same F1 in all. With --anywhere relations are looked for across
+any number of sentences, and not as far only as the training data went.
 """
 
 from __future__ import annotations
@@ -72,9 +73,12 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("data", nargs="?", type=Path, default=demo_path("phee", "dev"), help="annotated sentences")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1, 2, 5, 40], help="texts that are joined to one")
     parser.add_argument("--num", type=int, default=240, help="texts in all (default 240)")
+    parser.add_argument("--anywhere", action="store_true", help="look across any number of sentences")
     parser.add_argument("--device", help="cpu or cuda; the best there is where left out")
     options = parser.parse_args(arguments)
     extractor = Extractor.from_pretrained(options.model, device=options.device)
+    if options.anywhere:
+        extractor.model.config.sentence_distance = None
     documents = list(islice(read_documents(options.data).documents, options.num))
     Report().table(COLUMNS, [measure(extractor, documents, size) for size in options.sizes])
 
