@@ -22,7 +22,7 @@ from torch import Tensor
 
 from kexue.extraction.links import SpanLabels
 from kexue.extraction.reach import Reach
-from kexue.layers.token_pair_scores import PairScores
+from kexue.layers.token_pair_scores import LinkScores, PairScores
 
 BLOCK_ELEMENTS = 2**22  # the most scores looked at in one go
 
@@ -74,8 +74,8 @@ class Spans(NamedTuple):
 class _Links(NamedTuple):
     """What decides which accepted spans are joined."""
 
-    starts: PairScores
-    ends: PairScores
+    starts: LinkScores
+    ends: LinkScores
     subjects: Bool[Tensor, "predicates labels"]
     objects: Bool[Tensor, "predicates labels"]
     floor: float
@@ -93,8 +93,8 @@ class _Links(NamedTuple):
 
 def decode(
     spans: PairScores,
-    starts: PairScores,
-    ends: PairScores,
+    starts: LinkScores,
+    ends: LinkScores,
     mask: Bool[Tensor, "batch seq"],
     labels: SpanLabels,
     *,

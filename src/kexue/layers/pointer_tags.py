@@ -47,9 +47,6 @@ class PointerTagScores(PairScores):
         shaped: Tensor = scores.unflatten(0, self.starts.shape[:2])
         return shaped
 
-    def at(self, batch: int, starts: Int[Tensor, " m"], ends: Int[Tensor, " n"]) -> Float[Tensor, "num_labels m n"]:
-        return self.pairs(batch, *torch.broadcast_tensors(starts[:, None], ends))
-
     def pairs(self, batch: int, start: Int[Tensor, "*n"], end: Int[Tensor, "*n"]) -> Float[Tensor, "num_labels ..."]:
         """The scores of single pairs of one text."""
         labels = torch.arange(self.num_labels, device=start.device).reshape(-1, *(1,) * start.dim())

@@ -37,16 +37,20 @@ class PairScores(ABC):
     def block(self, rows: slice, columns: slice) -> Float[Tensor, "batch num_labels rows columns"]:
         """The scores of the starts `rows` and the ends `columns`."""
 
-    @abstractmethod
-    def at(self, batch: int, starts: Int[Tensor, " m"], ends: Int[Tensor, " n"]) -> Float[Tensor, "num_labels m n"]:
-        """The scores of every chosen start with every chosen end of one text."""
-
     def dense(self) -> Float[Tensor, "batch num_labels seq seq"]:
         """All scores in one tensor: for tests and pictures only."""
         return self.block(slice(None), slice(None))
 
 
-class TokenPairScores(PairScores):
+class LinkScores(PairScores):
+    """Scores that can be asked for at chosen tokens."""
+
+    @abstractmethod
+    def at(self, batch: int, starts: Int[Tensor, " m"], ends: Int[Tensor, " n"]) -> Float[Tensor, "num_labels m n"]:
+        """The scores of every chosen start with every chosen end of one text."""
+
+
+class TokenPairScores(LinkScores):
     """Scores that are trained as such: every pair is a class of its label."""
 
     @abstractmethod

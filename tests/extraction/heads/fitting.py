@@ -40,7 +40,10 @@ class Fitted:
         """Of the documents, by the rule that every score is above 0."""
         texts = [document.text for document in self.documents]
         found = find_candidates(self.model, self.checkpoint.text_tokenizer, texts)
-        return judge(self.documents, found, self.model.head.labels).f1()
+        labels = self.model.head.labels
+        measured = judge(self.documents, found, labels).f1()
+        kinds = labels.kinds if labels.predicates else labels.kinds[:1]
+        return {f"{kind}_f1": measured[f"{kind}_f1"] for kind in kinds}
 
 
 def untrained(name: str, documents: list[Document], **options: Any) -> Fitted:
