@@ -44,7 +44,7 @@ FULL = Sizes(
     most=None,
     recipe={"encoder": "minilm", "epochs": 20, "batch_size": 32, "packing": 0.0, "patience": 6},
     num_texts=32,
-    teaching=300,
+    teaching=200,
     rounds=10,
 )
 QUICK = Sizes(

@@ -14,19 +14,19 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kexue.encoders.loading import load_encoder
 from kexue.encoders.tokenization import TextTokenizer
-from kexue.encoders.windows import collate, merge_windows
+from kexue.encoders.windows import collate
 from kexue.extraction.document import Document
 from kexue.extraction.formats import read_documents
-from kexue.extraction.heads import HEADS
 from kexue.extraction.heads.head import Head
-from kexue.extraction.links import Links
+from kexue.extraction.model import ExtractionModel
 from kexue.extraction.schema import Schema
 from kexue.layers import handshaking
 from kexue.studies.heads.contenders import Contender
-from kexue.studies.heads.data import Sentences
+from kexue.studies.heads.data import TYPED, Sentences
 from kexue.training.extraction.recipe import ExtractionRecipe
 from kexue.training.extraction.run import build_model
 
@@ -86,7 +86,9 @@ def measure_all(
     rounds: int,
 ) -> dict[str, Cost]:
     """The costs of every contender by name."""
-    cases = {item.name: _learnt(item, sentences, recipe, num_texts, teaching) for item in contenders}
+    texts = [document.text for document in read_documents(sentences.files[TYPED]["train"], "native").documents]
+    encoder = load_encoder(recipe["encoder"], texts=texts)
+    cases = {item.name: _learnt(item, encoder, sentences, recipe, num_texts, teaching) for item in contenders}
     if "TPLinker" in cases:
         cases[ALL_PAIRS] = _KeptPairs(**vars(cases["TPLinker"]))
     steps: dict[str, list[float]] = {name: [] for name in cases}
@@ -107,41 +109,37 @@ def measure_all(
 
 
 def _learnt(
-    contender: Contender, sentences: Sentences, values: Mapping[str, Any], num_texts: int, teaching: int
+    contender: Contender,
+    encoder: tuple[PreTrainedModel, PreTrainedTokenizerBase],
+    sentences: Sentences,
+    values: Mapping[str, Any],
+    num_texts: int,
+    teaching: int,
 ) -> Case:
     files = sentences.files[contender.view]
     recipe = ExtractionRecipe.from_values(
         {"train": files["train"], "output": "none"} | dict(values) | dict(contender.recipe), source="study"
     )
     documents = read_documents(files["train"], "native").documents
-    schema = Schema.from_documents(documents)
-    encoder, tokenizer = load_encoder(recipe.encoder, texts=[item.text for item in documents])
     torch.manual_seed(0)
-    model = build_model(encoder, schema, recipe)
-    batch = collate(*_tokens(documents[:num_texts], TextTokenizer(tokenizer)), window=254, overlap=64).to(model.device)
-    links = _links(contender, documents[:num_texts], TextTokenizer(tokenizer), schema)
-    with torch.no_grad():
-        hidden = merge_windows(model.encoder(batch.input_ids, batch.attention_mask).last_hidden_state, batch)
-    targets = {name: value.to(model.device) for name, value in model.head.targets(links).items()}
-    case = Case(model.head, hidden.float(), batch.mask, targets)
-    optimizer = torch.optim.Adam(model.head.parameters(), lr=3e-3)
+    model = build_model(encoder[0], Schema.from_documents(documents), recipe).eval()
+    case = _case(model, documents[:num_texts], TextTokenizer(encoder[1]))
+    optimizer = torch.optim.Adam(model.head.parameters(), lr=recipe.head_lr)
     for _ in range(teaching):
         case.step()
-        torch.nn.utils.clip_grad_norm_(model.head.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(model.head.parameters(), recipe.max_grad_norm)
         optimizer.step()
     return case
 
 
-def _tokens(documents: Sequence[Document], tokenizer: TextTokenizer) -> tuple[list[Any], TextTokenizer]:
-    return tokenizer([document.text for document in documents]), tokenizer
-
-
-def _links(
-    contender: Contender, documents: Sequence[Document], tokenizer: TextTokenizer, schema: Schema
-) -> list[Links]:
-    encode = HEADS[contender.recipe.get("head", "gplinker")].task.encoder(schema)
-    tokens, _ = _tokens(documents, tokenizer)
-    return [encode(document, own) for document, own in zip(documents, tokens, strict=True)]
+@torch.no_grad()
+def _case(model: ExtractionModel, documents: Sequence[Document], tokenizer: TextTokenizer) -> Case:
+    tokens = tokenizer([document.text for document in documents])
+    encode = model.head.task.encoder(model.head.labels.schema)
+    links = [encode(document, own) for document, own in zip(documents, tokens, strict=True)]
+    batch = collate(tokens, tokenizer, window=model.config.window, overlap=model.config.overlap).to(model.device)
+    targets = {name: value.to(model.device) for name, value in model.head.targets(links).items()}
+    return Case(model.head, model.hidden_states(batch), batch.mask, targets)
 
 
 def _milliseconds(run: Callable[[], None]) -> float:
