@@ -1,7 +1,7 @@
 """Trainings of every contender with every seed, and what each finds in the test sentences.
 
-Every outcome is a line of a file as soon as it is there: a study that was stopped goes on where it was, and its page
-can be written on another machine. Several trainings may share a device; what they cost is measured elsewhere.
+Every outcome is a line of a file as soon as it is there: a study that was stopped goes on where it was, also on another
+machine. Several trainings may share a device; what they cost is measured elsewhere.
 """
 
 from __future__ import annotations
@@ -67,18 +67,18 @@ class Run:
         return self.kind, self.contender.name, self.seed
 
 
-def make_all(runs: Iterable[Run], path: Path, workers: int, say: Callable[[str], None]) -> list[Outcome]:
-    """The outcomes of all runs, those that the file holds already taken from there."""
+def make_all(runs: Iterable[Run], path: Path, workers: int, say: Callable[[str], None]) -> Iterator[list[Outcome]]:
+    """The outcomes so far, first those that the file holds already, then again after every run that was not there."""
     wanted = {run.key: run for run in runs}
     done = {(outcome.kind, outcome.contender, outcome.seed): outcome for outcome in read(path)}
-    left = [run for key, run in wanted.items() if key not in done]
-    for outcome in _made(left, path.parent, workers):
+    yield [done[key] for key in wanted if key in done]
+    for outcome in _made([run for key, run in wanted.items() if key not in done], path.parent, workers):
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(outcome)) + "\n")
         done[outcome.kind, outcome.contender, outcome.seed] = outcome
         first = next(iter(outcome.f1.values()))
         say(f"    {outcome.contender}, seed {outcome.seed}: {100 * first:.1f} in {outcome.seconds:.0f} s")
-    return [done[key] for key in wanted if key in done]
+        yield [done[key] for key in wanted if key in done]
 
 
 def read(path: Path) -> Iterator[Outcome]:
