@@ -73,9 +73,11 @@ def test_what_has_been_measured_is_not_measured_again(tmp_path: Path, monkeypatc
     monkeypatch.setattr("kexue.studies.heads.runs.train_and_test", measure)
     sentences = prepare(tmp_path, None, 2)
     runs = [heads.Run("relations", contender, 0, sentences) for contender in RELATIONS[:3]]
-    first = make_all(runs[:2], tmp_path / "runs.jsonl", 1, lambda line: None)
-    again = make_all(runs, tmp_path / "runs.jsonl", 1, lambda line: None)
-    assert made == [run.key for run in runs] and again[:2] == first and len(again) == 3
+    first = list(make_all(runs[:2], tmp_path / "runs.jsonl", 1, lambda line: None))
+    again = list(make_all(runs, tmp_path / "runs.jsonl", 1, lambda line: None))
+    assert made == [run.key for run in runs]
+    assert [len(outcomes) for outcomes in first] == [0, 1, 2] and [len(outcomes) for outcomes in again] == [2, 3]
+    assert again[0] == first[-1] == again[-1][:2]
 
 
 @pytest.mark.slow

@@ -59,7 +59,7 @@ QUICK = Sizes(
 
 
 def run(options: StudyOptions) -> Path:
-    """Measure, write the page, and return its path; a study that was stopped goes on where it was.
+    """Measure, write the page anew after every training, and return its path; a stopped study goes on where it was.
 
     Raises for a data set that is not known or not there.
     """
@@ -74,11 +74,12 @@ def run(options: StudyOptions) -> Path:
     options.say("costs")
     costs = _costs(options, sizes, sentences, recipe)
     options.say("trainings")
-    outcomes = make_all(
-        _runs(options, sizes, sentences, recipe), options.output / "runs.jsonl", options.workers, options.say
-    )
-    page = report.write(outcomes, costs, options, sentences.name, recipe, time.monotonic() - began)
-    return page.write(options.output / "heads.md")
+    path = options.output / "heads.md"
+    runs = _runs(options, sizes, sentences, recipe)
+    for outcomes in make_all(runs, options.output / "runs.jsonl", options.workers, options.say):
+        page = report.write(outcomes, costs, options, sentences.name, recipe, time.monotonic() - began)
+        page.write(path)
+    return path
 
 
 def _runs(options: StudyOptions, sizes: Sizes, sentences: Sentences, recipe: Mapping[str, Any]) -> list[Run]:
