@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from kexue.extraction.links import SpanLabels
+from kexue.extraction.links import Labels
 from kexue.extraction.reach import Reach
 from kexue.layers.token_pair_scores import LinkScores, PairScores
 
@@ -96,7 +96,7 @@ def decode(
     starts: LinkScores,
     ends: LinkScores,
     mask: Bool[Tensor, "batch seq"],
-    labels: SpanLabels,
+    labels: Labels,
     *,
     floor: float = 0.0,
     bounds: Bounds | None = None,

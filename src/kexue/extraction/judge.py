@@ -17,7 +17,7 @@ from torch import Tensor
 from kexue.extraction.decision import Calibration, Decision, Judged
 from kexue.extraction.document import Document
 from kexue.extraction.inference import Found
-from kexue.extraction.links import SpanLabels
+from kexue.extraction.links import Labels, SpanLabels
 from kexue.extraction.metrics.calibration_error import expected_calibration_error
 
 
@@ -38,7 +38,7 @@ class Judgement:
         }
 
 
-def judge(documents: Sequence[Document], found: Iterable[Found], labels: SpanLabels) -> Judgement:
+def judge(documents: Sequence[Document], found: Iterable[Found], labels: Labels) -> Judgement:
     """Compare the candidates of each document with its gold."""
     predicates = labels.predicates
     spans, triples = _Tally(labels.names, terms=1), _Tally(predicates, terms=4)

@@ -10,6 +10,7 @@ labels may stand at its ends; the constraint on types and the roles are one and 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -32,21 +33,59 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class SpanLabels:
-    """The labels of the span head, and which of them may stand at each end of each predicate."""
+class Labels(ABC):
+    """What a head tells apart: labels of spans, predicates that join two spans, and which may go together."""
 
     schema: Schema
-    kinds: ClassVar[tuple[str, str]] = ("entities", "relations")
+    kinds: ClassVar[tuple[str, str]]
     """What the spans and what joins them are called where they are measured."""
 
     @property
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """The labels of spans."""
+
+    @property
+    @abstractmethod
     def predicates(self) -> tuple[str, ...]:
         """What may join two spans."""
+
+    @property
+    @abstractmethod
+    def subjects(self) -> Tensor:
+        """bool[predicates, labels]: may a span of this label be the subject?"""
+
+    @property
+    @abstractmethod
+    def objects(self) -> Tensor:
+        """bool[predicates, labels]: may a span of this label be the object?"""
+
+    @property
+    @abstractmethod
+    def metric(self) -> str:
+        """The measure by which the best weights are chosen."""
+
+    @abstractmethod
+    def entity_label(self, label: int) -> str:
+        """What a place says of its label when facts are compared."""
+
+    @abstractmethod
+    def gold(self, document: Document) -> tuple[set[Place], set[Fact]]:
+        """The spans and the facts of a document that the labels know, in characters."""
+
+
+@dataclass(frozen=True)
+class SpanLabels(Labels):
+    """Entity types, or the two roles; the predicates of the schema, and the types that their ends may have."""
+
+    kinds: ClassVar[tuple[str, str]] = ("entities", "relations")
+
+    @property
+    def predicates(self) -> tuple[str, ...]:
         return self.schema.predicates
 
     @property
     def metric(self) -> str:
-        """The measure by which the best weights are chosen."""
         return "relations_f1" if self.predicates else "entities_f1"
 
     @cached_property
@@ -56,12 +95,10 @@ class SpanLabels:
 
     @cached_property
     def subjects(self) -> Tensor:
-        """bool[predicates, labels]: may a span of this label be the subject?"""
         return self._allowed([self.schema.end_types(relation)[0] for relation in self.schema.relation_types], ROLES[0])
 
     @cached_property
     def objects(self) -> Tensor:
-        """bool[predicates, labels]: may a span of this label be the object?"""
         return self._allowed([self.schema.end_types(relation)[1] for relation in self.schema.relation_types], ROLES[1])
 
     def _allowed(self, types: Sequence[tuple[str, ...]], role: str) -> Tensor:
@@ -76,7 +113,7 @@ class SpanLabels:
         return self.names[label] if self.schema.typed else ""
 
     def gold(self, document: Document) -> tuple[set[Place], set[Fact]]:
-        """The spans and the facts of a document that the labels know, in characters, implied facts included."""
+        """Implied facts are included."""
         facts = {
             (self._place(fact.subject), fact.predicate, self._place(fact.object))
             for fact in close_relations(document.relations, self.schema)
@@ -98,6 +135,13 @@ class SpanLabels:
 
     def _place(self, span: Span) -> Place:
         return span.start, span.end, span.label if self.schema.typed else ""
+
+
+def fact_labels(schema: Schema) -> SpanLabels:
+    """The labels of entities and relations; raises `SchemaError` where there are events only."""
+    if schema.event_types and not (schema.entity_types or schema.relation_types):
+        raise SchemaError("the data hold events, but no entities or relations; train with head = events")
+    return SpanLabels(schema)
 
 
 def entity_labels(schema: Schema) -> SpanLabels:
@@ -127,12 +171,12 @@ class Links:
     @property
     def starts(self) -> list[Pair]:
         """(predicate, first token of the subject, first token of the object)."""
-        return _distinct((predicate, subject, object_) for predicate, subject, _, object_, _ in self.triples)
+        return distinct((predicate, subject, object_) for predicate, subject, _, object_, _ in self.triples)
 
     @property
     def ends(self) -> list[Pair]:
         """(predicate, last token of the subject, last token of the object)."""
-        return _distinct((predicate, subject, object_) for predicate, _, subject, _, object_ in self.triples)
+        return distinct((predicate, subject, object_) for predicate, _, subject, _, object_ in self.triples)
 
     def moved(self, by: int) -> Links:
         """The same spans and triples `by` tokens on."""
@@ -167,8 +211,8 @@ class LinkEncoder:
         ]
         joined = [(self._predicate[fact.predicate], places[fact.subject], places[fact.object]) for fact in facts]
         return Links(
-            spans=_distinct((label, place.first, place.last) for label, place in labelled),
-            triples=_distinct((name, *subject[:2], *object_[:2]) for name, subject, object_ in joined),
+            spans=distinct((label, place.first, place.last) for label, place in labelled),
+            triples=distinct((name, *subject[:2], *object_[:2]) for name, subject, object_ in joined),
             unplaced=[f"{item.kind} {item.label!r}: {item.reason}" for item in document.unaligned]
             + [f"span {span.surface(document.text)!r}: no token covers it" for span in wanted if span not in places],
             inexact=sum(bool(span.fragments) or not place.exact for span, place in places.items()),
@@ -181,7 +225,8 @@ class LinkEncoder:
         return self._span[span.label] if self._schema.typed else role
 
 
-def _distinct(items: Iterable[T]) -> list[T]:
+def distinct(items: Iterable[T]) -> list[T]:
+    """Each item once, in the order of their first appearance."""
     return list(dict.fromkeys(items))
 
 

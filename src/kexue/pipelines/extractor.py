@@ -88,7 +88,7 @@ class Extractor:
         """The same model, reporting every entity and relation from this confidence on."""
         if not 0 <= threshold <= 1:
             raise OptionError(f"a threshold is a confidence between 0 and 1, got {threshold}")
-        thresholds = dict.fromkeys(self.schema.predicates, threshold)
+        thresholds = dict.fromkeys(self.model.head.labels.predicates, threshold)
         return self._with(replace(self.decision, thresholds=thresholds, entity_threshold=threshold))
 
     def with_schema(self, constraints: dict[str, dict[str, Any]]) -> Extractor:

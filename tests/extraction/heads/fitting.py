@@ -13,16 +13,32 @@ from kexue.encoders.gau import GAUConfig, GAUModel
 from kexue.encoders.vocabulary import train_tokenizer
 from kexue.encoders.windows import collate
 from kexue.extraction.checkpoint import Checkpoint
-from kexue.extraction.document import Document
+from kexue.extraction.document import Argument, Document, Event, Span
 from kexue.extraction.heads import HEADS
 from kexue.extraction.inference import find_candidates
 from kexue.extraction.judge import judge
 from kexue.extraction.model import ExtractionConfig, ExtractionModel
 from kexue.extraction.schema import Schema
-from kexue.extraction.tasks import ENTITIES, TRIPLES, Task
+from kexue.extraction.tasks import ENTITIES, EVENTS, TRIPLES, Task
 from tests.training.tiny import sentences
 
-DOCUMENTS: dict[Task, Callable[[int], list[Document]]] = {TRIPLES: sentences, ENTITIES: sentences}
+
+def as_events(document: Document) -> Document:
+    """What each drug does as an event: the drug, and all that it does so."""
+    facts: dict[tuple[str, Span], list[Argument]] = {}
+    for fact in document.relations:
+        facts.setdefault((fact.predicate, fact.subject), []).append(Argument(fact.object.label, fact.object))
+    return Document(
+        document.text,
+        events=[Event(kind, (Argument("drug", subject), *objects)) for (kind, subject), objects in facts.items()],
+    )
+
+
+DOCUMENTS: dict[Task, Callable[[int], list[Document]]] = {
+    TRIPLES: sentences,
+    ENTITIES: sentences,
+    EVENTS: lambda count: [as_events(document) for document in sentences(count)],
+}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from kexue.extraction.heads.casrel import CasRel
 from kexue.extraction.heads.entities import BIO, CRF, GlobalPointerEntities
+from kexue.extraction.heads.events import EventLinker
 from kexue.extraction.heads.gplinker import GPLinker
 from kexue.extraction.heads.head import Head
 from kexue.extraction.heads.tplinker import TPLinker, TPLinkerPlus
@@ -14,4 +15,5 @@ HEADS: dict[str, type[Head]] = {
     "global_pointer": GlobalPointerEntities,
     "bio": BIO,
     "crf": CRF,
+    "events": EventLinker,
 }

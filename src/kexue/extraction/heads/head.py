@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self
 from torch import Tensor, nn
 
 from kexue.extraction.decoding import Bounds, Candidates
-from kexue.extraction.links import Links, SpanLabels
+from kexue.extraction.links import Labels, Links
 from kexue.extraction.reach import Reach
 from kexue.extraction.tasks import TRIPLES, Task
 
@@ -27,10 +27,10 @@ class Head(nn.Module, ABC):
     options: ClassVar[tuple[str, ...]] = ()
     """Keys of `ExtractionConfig` that are keyword arguments of the constructor."""
 
-    labels: SpanLabels
+    labels: Labels
 
     @classmethod
-    def from_config(cls, hidden_dim: int, config: Any, labels: SpanLabels) -> Self:
+    def from_config(cls, hidden_dim: int, config: Any, labels: Labels) -> Self:
         """The head that a configuration describes."""
         return cls(hidden_dim, labels, **{name: getattr(config, name) for name in cls.options})
 
