@@ -115,4 +115,4 @@ def _percents(scores: Counts | Macro) -> tuple[str, ...]:
 
 
 def _numbers(counts: Counts) -> tuple[str, ...]:
-    return tuple(f"{value:,}" for value in (counts.correct, counts.predicted, counts.gold))
+    return f"{counts.correct:,.10g}", f"{counts.predicted:,}", f"{counts.gold:,}"
