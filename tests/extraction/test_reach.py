@@ -9,7 +9,7 @@ from kexue.extraction.reach import LEAST, Reach
 from kexue.extraction.sentences import sentence_numbers
 from tests.extraction.tiny import tiny_checkpoint
 
-FAR = Links(spans=[(0, 3, 3), (1, 10, 29)], starts=[(0, 10, 90), (0, 60, 3)], ends=[(0, 29, 95)])
+FAR = Links(spans=[(0, 3, 3), (1, 10, 29)], triples=[(0, 10, 29, 90, 95), (0, 60, 60, 3, 3)])
 
 
 def test_twice_the_widest_span_and_the_farthest_relation_are_within_reach():
@@ -17,7 +17,9 @@ def test_twice_the_widest_span_and_the_farthest_relation_are_within_reach():
 
 
 def test_short_spans_leave_some_room():
-    assert Reach.of([Links(spans=[(0, 3, 3)], starts=[(0, 3, 3)])]) == Reach(span_width=LEAST, link_distance=LEAST)
+    assert Reach.of([Links(spans=[(0, 3, 3)], triples=[(0, 3, 3, 3, 3)])]) == Reach(
+        span_width=LEAST, link_distance=LEAST
+    )
 
 
 def test_a_model_without_training_data_looks_anywhere():

@@ -12,7 +12,6 @@ from typing import Any, Literal, TypeVar
 import torch
 
 from kexue.errors import OptionError, unknown
-from kexue.extraction.assembly import assemble
 from kexue.extraction.checkpoint import Checkpoint, load_checkpoint
 from kexue.extraction.decision import Decision
 from kexue.extraction.decoding import Bounds
@@ -89,7 +88,7 @@ class Extractor:
         """The same model, reporting every entity and relation from this confidence on."""
         if not 0 <= threshold <= 1:
             raise OptionError(f"a threshold is a confidence between 0 and 1, got {threshold}")
-        thresholds = dict.fromkeys(self.schema.predicates, threshold)
+        thresholds = dict.fromkeys(self.model.head.labels.predicates, threshold)
         return self._with(replace(self.decision, thresholds=thresholds, entity_threshold=threshold))
 
     def with_schema(self, constraints: dict[str, dict[str, Any]]) -> Extractor:
@@ -157,7 +156,8 @@ class Extractor:
 
     def document(self, item: Input, found: Found) -> Document:
         """What is reported of the candidates of one text."""
-        document = assemble(_text(item), found.tokens, found.candidates, self.model.head.labels, self.decision)
+        head = self.model.head
+        document = head.task.assemble(_text(item), found.tokens, found.candidates, head.labels, self.decision)
         if isinstance(item, Document):
             document.id = item.id
             document.meta = {key: value for key, value in item.meta.items() if key != "cut"} | document.meta
