@@ -61,6 +61,14 @@ class Candidates:
     triple_scores: Tensor
     cut: str = ""
 
+    def keep(self, spans: Bool[Tensor, " n"], triples: Bool[Tensor, " m"]) -> Candidates:
+        """These spans, and these triples as far as both of their ends stay."""
+        subject, predicate, object_ = self.triples.unbind(1)
+        triples = triples & spans[subject] & spans[object_]
+        row = spans.cumsum(0) - 1
+        kept = torch.stack((row[subject], predicate, row[object_]), 1)[triples]
+        return Candidates(self.spans[spans], self.span_scores[spans], kept, self.triple_scores[triples], self.cut)
+
 
 class Spans(NamedTuple):
     """The accepted spans of one text, still on the device that found them."""

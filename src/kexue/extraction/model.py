@@ -29,7 +29,7 @@ class ExtractionConfig(PretrainedConfig):
 
     `encoder` is the encoder's own configuration and `schema` the labels, both as plain values; `window` counts tokens
     of text in one window (without special tokens) and `overlap` the tokens that two neighbours share. `span_width`,
-    `link_distance` and `sentence_distance` are the model's `Reach`.
+    `link_distance`, `sentence_distance` and `sentences` are the model's `Reach`.
     """
 
     model_type = "kexue_extraction"
@@ -50,6 +50,7 @@ class ExtractionConfig(PretrainedConfig):
         span_width: int | None = None,
         link_distance: int | None = None,
         sentence_distance: int | None = None,
+        sentences: int | None = None,
         **kwargs: Any,
     ) -> None:
         self.encoder = encoder or {}
@@ -66,6 +67,7 @@ class ExtractionConfig(PretrainedConfig):
         self.span_width = span_width
         self.link_distance = link_distance
         self.sentence_distance = sentence_distance
+        self.sentences = sentences
         super().__init__(**kwargs)
 
 
