@@ -49,6 +49,12 @@ class LinkScores(PairScores):
     def at(self, batch: int, starts: Int[Tensor, " m"], ends: Int[Tensor, " n"]) -> Float[Tensor, "num_labels m n"]:
         """The scores of every chosen start with every chosen end of one text."""
 
+    @abstractmethod
+    def pairs(
+        self, batch: Int[Tensor, " n"], starts: Int[Tensor, " n"], ends: Int[Tensor, " n"]
+    ) -> Float[Tensor, "n num_labels"]:
+        """The scores of single pairs of several texts."""
+
 
 class TokenPairScores(LinkScores):
     """Scores that are trained as such: every pair is a class of its label."""
@@ -80,6 +86,12 @@ class FactorizedScores(TokenPairScores):
         shared = _product(self.query[batch, starts], self.key[batch, ends])
         return shared + self.row[batch][:, starts, None] + self.column[batch][:, None, ends]
 
+    def pairs(
+        self, batch: Int[Tensor, " n"], starts: Int[Tensor, " n"], ends: Int[Tensor, " n"]
+    ) -> Float[Tensor, "n num_labels"]:
+        shared = (self.query[batch, starts] * self.key[batch, ends]).sum(-1, keepdim=True)
+        return shared + self.row.mT[batch, starts] + self.column.mT[batch, ends]
+
     def loss(self, positives: Int[Tensor, "n 4"], mask: Bool[Tensor, "batch seq"]) -> Float[Tensor, "batch num_labels"]:
         shared = _product(self.query, self.key)
         return factorized_multilabel_cross_entropy(shared, self.row, self.column, positives, mask, ordered=self.ordered)
@@ -102,6 +114,11 @@ class ProductScores(TokenPairScores):
 
     def at(self, batch: int, starts: Int[Tensor, " m"], ends: Int[Tensor, " n"]) -> Float[Tensor, "num_labels m n"]:
         return _product(self.query[batch][:, starts], self.key[batch][:, ends])
+
+    def pairs(
+        self, batch: Int[Tensor, " n"], starts: Int[Tensor, " n"], ends: Int[Tensor, " n"]
+    ) -> Float[Tensor, "n num_labels"]:
+        return (self.query[batch, :, starts] * self.key[batch, :, ends]).sum(-1)
 
     def loss(self, positives: Int[Tensor, "n 4"], mask: Bool[Tensor, "batch seq"]) -> Float[Tensor, "batch num_labels"]:
         return product_multilabel_cross_entropy(self.query, self.key, positives, mask, ordered=self.ordered)

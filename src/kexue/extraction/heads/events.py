@@ -47,6 +47,12 @@ class Undirected(LinkScores):
         there, back = self.scores.at(batch, starts, ends), self.scores.at(batch, ends, starts).mT
         return torch.where(starts[:, None] <= ends, there, back).expand(self.predicates, -1, -1)
 
+    def pairs(
+        self, batch: Int[Tensor, " n"], starts: Int[Tensor, " n"], ends: Int[Tensor, " n"]
+    ) -> Float[Tensor, "n num_labels"]:
+        first, second = torch.minimum(starts, ends), torch.maximum(starts, ends)
+        return self.scores.pairs(batch, first, second).expand(-1, self.predicates)
+
 
 class EventLinker(Head):
     """Roles as spans, and what belongs together; options as in `GPLinker`."""

@@ -179,3 +179,6 @@ class _Yes(LinkScores):
 
     def at(self, batch: int, starts: Tensor, ends: Tensor) -> Tensor:
         return self.like.new_full((self.labels, len(starts), len(ends)), SURE)
+
+    def pairs(self, batch: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
+        return self.like.new_full((len(starts), self.labels), SURE)
