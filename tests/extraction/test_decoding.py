@@ -253,9 +253,9 @@ def test_an_untrained_model_decodes_long_texts_in_under_a_second():
     hidden, mask = torch.randn(8, 512, 384), torch.ones(8, 512, dtype=torch.bool)
     with torch.inference_mode():
         head.decode(hidden, mask)
-        began = time.perf_counter()
+        began = time.process_time()
         found = head.decode(hidden, mask)
-    assert time.perf_counter() - began < 2.0  # 0.5 s on two quiet cores: kexue.benchmarks measures that
+    assert time.process_time() - began < 2.0  # 0.5 s on two quiet cores: kexue.benchmarks measures that
     assert all(item.cut for item in found)
 
 
