@@ -64,7 +64,7 @@ class Chebyshev:
 
     def spread(self, bases: Iterable[Basis], values: Tensor) -> Tensor:
         """[rows, n] of values at the locations to weights [rows, M] at the points, in float64."""
-        _, products = _tables(self.num_points)
+        products = _tables(self.num_points)
         moments = torch.zeros(self.low.shape[0], *products.shape[1:], dtype=torch.float64, device=values.device)
         for columns, inner, outer in bases:
             moments += _product(outer * values[:, None, columns], inner)
@@ -72,7 +72,7 @@ class Chebyshev:
 
     def interpolate(self, bases: Iterable[Basis], *values: Tensor) -> list[Tensor]:
         """Each [rows, M] of values at the points to [rows, n] at the locations."""
-        _, products = _tables(self.num_points)
+        products = _tables(self.num_points)
         table = products.flatten(1).to(values[0].device)
         coefficients = [(own.double() @ table).view(-1, *products.shape[1:]) for own in values]
         parts = [[((own.to(inner) @ inner).mul_(outer)).sum(1) for own in coefficients] for _, inner, outer in bases]
@@ -90,7 +90,12 @@ class Chebyshev:
 
 def chebyshev_nodes(num_points: int) -> Tensor:
     """The points of [-1, 1], from high to low."""
-    return _tables(num_points)[0]
+    return _angles(num_points).cos()
+
+
+def lagrange(t: Tensor, num_points: int) -> Tensor:
+    """L_m(t) of t [rows, n] in [-1, 1], [rows, n, M], for any number of points."""
+    return _chebyshev(t, num_points).movedim(0, -1) @ _transform(num_points).to(t).mT
 
 
 def enough_points(degree: int) -> int:
@@ -130,14 +135,23 @@ def _chebyshev(t: Tensor, count: int) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _tables(num_points: int) -> tuple[Tensor, Tensor]:
-    """The points in [-1, 1], [M], and the coefficients of L_m in the products T_q(T_A) T_a, [M, Q, A]."""
-    angles = torch.arange(0.5, num_points, dtype=torch.float64) * (math.pi / num_points)
-    orders = torch.arange(num_points, dtype=torch.float64)
-    transform = torch.cos(angles[:, None] * orders) * (2 / num_points)
-    transform[:, 0] /= 2
+def _tables(num_points: int) -> Tensor:
+    """The coefficients of L_m in the products T_q(T_A) T_a, [M, Q, A]."""
     products = _products(*factors(num_points))
-    return angles.cos(), (transform @ products.flatten(1)).view_as(products)
+    return (_transform(num_points) @ products.flatten(1)).view_as(products)
+
+
+def _transform(num_points: int) -> Tensor:
+    """The coefficients of L_m in T_k, [M, M]: T_k(c_m) 2 / M, and half of it for k = 0."""
+    orders = torch.arange(num_points, dtype=torch.float64)
+    transform = torch.cos(_angles(num_points)[:, None] * orders) * (2 / num_points)
+    transform[:, 0] /= 2
+    return transform
+
+
+def _angles(num_points: int) -> Tensor:
+    """Whose cosines the points are."""
+    return torch.arange(0.5, num_points, dtype=torch.float64) * (math.pi / num_points)
 
 
 def _products(num_inner: int, num_outer: int) -> Tensor:
