@@ -42,12 +42,12 @@ class ExponentialForm(Algorithm):
             (slow,) = classes.interpolate(rows, at_points - points)
             own = slow.add_(classes.locations.relative(rows))
             log_probs[rows] = normalised(classes.locations.masked(own, -torch.inf, rows))
-        return log_probs, (points, weights, nodes, level, at_points)
+        return log_probs, (classes.last, points, weights, nodes, level, at_points)
 
     def gradient(self, mu: Tensor, log_probs: Tensor, state: State, cotangent: Tensor, accuracy: Accuracy) -> Tensor:
         """The cotangent the same way there and back."""
-        points, weights, nodes, level, at_points = state
-        classes = Weighted.of(mu, accuracy)
+        last, points, weights, nodes, level, at_points = state
+        classes = Weighted.of(mu, accuracy, last)
         cotangent = classes.locations.masked(cotangent, 0.0)
         rule = CommonMaximum(self.noise, points, weights, nodes, level)
         moments = rule.moments(at_points, classes.spread(lambda rows: cotangent[rows]))
@@ -93,10 +93,10 @@ class Weighted:
     meant: Tensor
 
     @classmethod
-    def of(cls, mu: Tensor, accuracy: Accuracy) -> Weighted:
+    def of(cls, mu: Tensor, accuracy: Accuracy, last: Tensor | None = None) -> Weighted:
         """With as many points as the tolerance asks for, if the classes are many more."""
         locations = Locations.of(mu, torch.inf)
-        last = _last_node(locations, accuracy)
+        last = _last_node(locations, accuracy) if last is None else last
         high = (0.5 / last).clamp(max=1)
         rate = math.acosh(float((2 / (last * high)).amin()) - 1)
         num_points = enough_points(math.ceil(accuracy.nats / rate) + 1)

@@ -49,7 +49,8 @@ class Decays:
         if self.stretches:
             ends = self.stretches.up(sums[..., -1] / self.growth[..., -1])
             sums += (pad(ends[..., :-1], (1, 0)) * self.step)[..., None]
-        return sums.div_(self.growth).flatten(-2)[..., : values.shape[-1]]
+        total: Tensor = sums.div_(self.growth).flatten(-2)[..., : values.shape[-1]]
+        return total
 
     def down(self, values: Tensor) -> Tensor:
         """T of v [..., n], from the last on."""
@@ -57,7 +58,8 @@ class Decays:
         if self.stretches:
             starts = self.stretches.down(pad((sums[..., 0] * self.step)[..., 1:], (0, 1)))
             sums += (starts / self.growth[..., -1])[..., None]
-        return sums.mul_(self.growth).flatten(-2)[..., : values.shape[-1]]
+        total: Tensor = sums.mul_(self.growth).flatten(-2)[..., : values.shape[-1]]
+        return total
 
 
 def ascending(values: Tensor) -> tuple[Tensor, Tensor]:

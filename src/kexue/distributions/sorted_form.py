@@ -64,8 +64,8 @@ class SortedForm(Algorithm):
 
     def twin(self, mu: Tensor, accuracy: Accuracy) -> Tensor:
         """The sums as they are, without logarithms on the way: ties then have derivatives."""
-        ordered, index = mu.double().sort(-1)
-        ordered = Sorted(ordered)
+        least_first, index = mu.double().sort(-1)
+        ordered = Sorted(least_first)
         terms = ordered.log_cdf().exp() * -torch.expm1(-ordered.falls) / ordered.rank
         log_probs = terms.cumsum(-1).clamp(min=torch.finfo(terms.dtype).tiny).log()
         return torch.zeros_like(mu).scatter(-1, index, log_probs.to(mu.dtype)).masked_fill(mu == -torch.inf, -torch.inf)
