@@ -80,4 +80,5 @@ def _in_order(bits: Tensor) -> Tensor:
 def _cut(values: Tensor) -> Tensor:
     """[..., n] in stretches, [..., C, S], the last filled up with 0."""
     rest = -values.shape[-1] % STRETCH
-    return (pad(values, (0, rest)) if rest else values).unflatten(-1, (-1, STRETCH))
+    stretches: Tensor = (pad(values, (0, rest)) if rest else values).unflatten(-1, (-1, STRETCH))
+    return stretches
