@@ -29,7 +29,7 @@ STRETCH = 256
 """Locations that are summed in the dtype of the locations."""
 
 FEW_PRODUCTS = 16
-"""Of an inner and an outer polynomial, up to which sums in pairs, as torch's are, are cheaper than those of stretches."""
+"""Of an inner and an outer polynomial, up to which torch's own sums, in pairs, are cheaper than those of stretches."""
 
 
 class Basis(NamedTuple):
