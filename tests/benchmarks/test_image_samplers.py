@@ -10,7 +10,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from kexue.benchmarks.image_samplers import LINES, Line, Painter, Qualities, Quality, fewest_calls, main
+from kexue.benchmarks.image_samplers import (
+    LINES,
+    Line,
+    Painter,
+    Qualities,
+    Quality,
+    _missing,
+    _options,
+    fewest_calls,
+    main,
+)
 from kexue.diffusion.images import read_images
 from kexue.diffusion.metrics import Moments, frechet_distance, kernel_distance
 from kexue.diffusion.prediction import Prediction
@@ -73,6 +83,20 @@ def test_a_stopped_table_goes_on_with_the_same_numbers(model: Path, tmp_path: Pa
         assert {**line["5"], "seconds": 0} == {**both[name]["5"], "seconds": 0}
     with pytest.raises(OptionError, match="measured with another num"):
         run(model, output, "--num", "13")
+
+
+def test_single_numbers_come_first_and_whole_lines_from_the_cheap_to_the_dear():
+    options = _options(["m", "d", "--calls", "20", "5", "--rows", "adams", "eta_0", "eta_0:20", "sigma_hat:7"])
+    single = [("eta_0", 20), ("sigma_hat", 7)]
+    assert _missing(options, {}) == [*single, ("adams", 5), ("eta_0", 5), ("adams", 20)]
+    known = {"eta_0": dict.fromkeys((5, 20)), "adams": {}}
+    assert _missing(options, known) == [("sigma_hat", 7), ("adams", 5), ("adams", 20)]
+
+
+def test_a_misspelt_line_is_answered_with_the_right_one(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        _options(["m", "d", "--rows", "adam:5"])
+    assert "Did you mean 'adams'" in capsys.readouterr().err
 
 
 def test_the_numbers_are_those_of_the_metrics_on_the_images_drawn(model: Path, tmp_path: Path):

@@ -13,8 +13,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from argparse import Namespace
-from collections.abc import Iterator
+from argparse import ArgumentTypeError, Namespace
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -44,7 +43,7 @@ from kexue.diffusion.samplers import (
     SigmaHat,
     measure_uncertainty,
 )
-from kexue.errors import OptionError
+from kexue.errors import OptionError, unknown
 from kexue.files import write_json
 from kexue.pipelines.generator import DTYPES, Generator
 from kexue.pipelines.image_evaluation import load_features, read_like
@@ -89,6 +88,7 @@ LINES: dict[str, Line] = {
     "reverse_diffusion": Line("reverse diffusion", ReverseDiffusion()),
     "predictor_corrector": Line("predictor-corrector", PredictorCorrector(), calls_per_step=2, saved=1),
 }
+ROWS = f"lines, or single numbers, which come first (default: all lines); of {', '.join(LINES)}"
 TABLE_1 = ("eta_0", "eta_0.2", "eta_0.5", "eta_1", "sigma_hat")
 """Those that the paper compares."""
 
@@ -254,7 +254,7 @@ def _options(arguments: list[str]) -> Namespace:
     parser.add_argument("--network", type=Path, help="TorchScript file of the network of FID (default: the pixels)")
     parser.add_argument("--output", type=Path, help="JSON file, which is also where a stopped run goes on from")
     parser.add_argument("--pictures", type=Path, help=f"folder for the first {PICTURES} images of each sampler")
-    parser.add_argument("--rows", nargs="+", choices=LINES, default=list(LINES), help="samplers (default: all)")
+    parser.add_argument("--rows", type=_row, nargs="+", metavar="NAME[:CALLS]", help=ROWS)
     parser.add_argument(
         "--calls", type=int, nargs="+", default=list(CALLS), help=f"default {' '.join(map(str, CALLS))}"
     )
@@ -288,7 +288,7 @@ def _conditions(options: Namespace, generator: Generator, real: ImageSet) -> dic
 
 def _measure(report: Report, options: Namespace, generator: Generator, real: ImageSet, memory: Memory) -> None:
     began = time.monotonic()
-    missing = list(_missing(options, memory.qualities))
+    missing = _missing(options, memory.qualities)
     if not missing:
         return
     painter, judge = (
@@ -313,12 +313,20 @@ def _measure(report: Report, options: Namespace, generator: Generator, real: Ima
             write_images(options.pictures / f"{name}-{calls}.png", shown)
 
 
-def _missing(options: Namespace, known: Qualities) -> Iterator[tuple[str, int]]:
-    """The cheap ones first."""
-    for calls in sorted(options.calls):
-        for name in options.rows:
-            if calls not in known.get(name, {}):
-                yield name, calls
+def _row(text: str) -> tuple[str, int | None]:
+    """A line, and the calls of a single number of it."""
+    name, _, calls = text.partition(":")
+    if name not in LINES:
+        raise ArgumentTypeError(unknown("sampler", name, list(LINES)))
+    return name, int(calls) if calls else None
+
+
+def _missing(options: Namespace, known: Qualities) -> list[tuple[str, int]]:
+    """Single numbers as they are named, then whole lines, the cheap numbers first."""
+    rows = options.rows or [(name, None) for name in LINES]
+    single = [(name, calls) for name, calls in rows if calls is not None]
+    others = [(name, calls) for calls in sorted(options.calls) for name, all_calls in rows if all_calls is None]
+    return [(name, calls) for name, calls in dict.fromkeys(single + others) if calls not in known.get(name, {})]
 
 
 def describe(quality: Quality) -> str:

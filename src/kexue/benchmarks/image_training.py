@@ -37,14 +37,14 @@ MOST = 1.05
 
 
 class Twin:
-    """A copy of the network, its forward and its backward pass on a batch of noise."""
+    """A copy of the network, its forward and its backward pass on the first batch."""
 
     def __init__(self, trainer: GenerationTrainer, recipe: GenerationRecipe) -> None:
         device = trainer.args.device
         self.network: nn.Module = deepcopy(trainer.model.network).train()
         self.run = torch.compile(self.network.forward, dynamic=False) if recipe.compile else self.network
-        self.x = torch.randn(recipe.batch_size, *trainer.model.network.shape, device=device)
-        self.t = torch.rand(recipe.batch_size, device=device)
+        batch = next(iter(trainer.get_train_dataloader()))
+        self.x, self.t = batch["x0"], batch["t"]
         self.lower = torch.autocast(device.type, torch.bfloat16, enabled=uses_bfloat16(recipe))
 
     def __call__(self) -> None:
