@@ -21,6 +21,7 @@ from kexue.errors import CheckpointError, OptionError
 from kexue.pipelines.drawing import draw_to_file
 from kexue.pipelines.generator import Condition, Generator
 from kexue.pipelines.image_evaluation import choose_images, evaluate_generator
+from tests.devices import DEVICES
 from tests.training.generation.tiny import SIZES, values
 
 
@@ -225,3 +226,32 @@ def test_images_of_other_levels_are_refused(generator: Generator):
     other = ImageSet(np.zeros((9, 8, 8, 1), np.uint8), tuple("abcdefghi"))
     with pytest.raises(OptionError, match="draws pixels of PixelScale"):
         evaluate_generator(generator, other, None, num=5, sampler=DDIM(), num_steps=1)
+
+
+# --- on a GPU ---
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_an_image_of_a_seed_is_the_same_on_every_device(generator: Generator, tmp_path: Path, device: str):
+    there = Generator.from_pretrained(make(tmp_path / "model"), device=device)
+    for sampler in (DDIM(), DDIM(eta=1.0)):
+        options = {"sampler": sampler, "num_steps": 4, "condition": Condition(["ant", "bee", "cat"], guidance=2)}
+        expected = generator.sample(3, generator=seeded(range(3)), **options)
+        drawn = there.sample(3, generator=seeded(range(3)), batch_size=2, **options)
+        assert drawn.device.type == device
+        torch.testing.assert_close(drawn.cpu(), expected, rtol=1e-2, atol=1e-2)
+        assert np.array_equal(there.pixels(drawn).shape, (3, 8, 8, 1))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_images_are_encoded_and_measured_where_the_generator_is(tmp_path: Path, device: str):
+    there = Generator.from_pretrained(make(tmp_path / "model"), device=device)
+    images = there.sample(2, num_steps=3, generator=seeded(range(2))).cpu()
+    mask = torch.arange(8) < 4
+    assert there.encode(images, num_steps=5).device.type == device
+    assert there.inpaint(images, mask, repeats=1, num_steps=2, generator=seeded(range(2))).device.type == device
+    assert there.image_to_image(images, num_steps=2, generator=seeded(range(2))).device.type == device
+    likelihood = there.log_likelihood(images, trace=Hutchinson(2), rtol=1e-2, atol=1e-2)
+    assert likelihood.bits_per_dim.isfinite().all()
+    halves = Generator.from_pretrained(tmp_path / "model", device=device, dtype="bfloat16")
+    assert halves.sample(2, num_steps=3, generator=seeded(range(2))).dtype == torch.float32
