@@ -69,17 +69,23 @@ def test_every_sampler_draws(generator: Generator, name: str):
     assert generator.pixels(drawn).shape == (2, 8, 8, 1)
 
 
-def test_a_network_of_eps_is_walked_in_equal_times_both_ways(generator: Generator, monkeypatch: pytest.MonkeyPatch):
-    images = generator.sample(2, num_steps=4, generator=seeded([0, 1]), grid=UNIFORM)
-    noise = generator.encode(images, num_steps=4, grid=UNIFORM)
-    assert not torch.equal(images, generator.sample(2, num_steps=4, generator=seeded([0, 1])))
-    with monkeypatch.context() as patch:
-        patch.setattr(generator, "parameterization", Eps())
-        of_eps = generator.sample(2, num_steps=4, generator=seeded([0, 1]))
-        assert torch.equal(of_eps, generator.sample(2, num_steps=4, generator=seeded([0, 1]), grid=UNIFORM))
-        back = generator.encode(of_eps, num_steps=4)
-        assert torch.equal(back, generator.encode(of_eps, num_steps=4, grid=UNIFORM))
-    assert not torch.equal(noise, generator.encode(images, num_steps=4))
+def test_a_network_of_eps_is_walked_in_equal_times_by_every_verb(generator: Generator, monkeypatch: pytest.MonkeyPatch):
+    x, mask = 0.3 * generator.noise(2, seeded([0, 1])), torch.arange(8) < 4
+
+    def drawn(**grid: Any) -> list[torch.Tensor]:
+        options = {"num_steps": 4, **grid}
+        return [
+            generator.sample(noise=x, **options),
+            generator.encode(x, **options),
+            generator.image_to_image(x, generator=seeded([0, 1]), **options),
+            generator.inpaint(x, mask, repeats=1, generator=seeded([0, 1]), **options),
+        ]
+
+    own, uniform = drawn(), drawn(grid=UNIFORM)
+    assert not any(torch.equal(a, b) for a, b in zip(own, uniform, strict=True))
+    monkeypatch.setattr(generator, "parameterization", Eps())
+    of_eps, uniform = drawn(), drawn(grid=UNIFORM)
+    assert all(torch.equal(a, b) for a, b in zip(of_eps, uniform, strict=True))
 
 
 def test_guidance_moves_between_any_class_and_beyond_the_class(generator: Generator):
