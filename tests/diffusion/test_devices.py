@@ -22,7 +22,6 @@ from kexue.diffusion.samplers import DDIM, SAMPLERS, Adaptive, Heun, measure_unc
 from kexue.diffusion.sampling import sample
 from kexue.diffusion.schedules import SCHEDULES, DiscreteBetas, LinearVP
 from kexue.diffusion.trace import Hutchinson
-from tests.devices import DEVICES, needs_gpu
 from tests.diffusion.laws import answer
 from tests.training.generation.tiny import SIZES
 
@@ -52,7 +51,6 @@ def no_waiting() -> Iterator[None]:
         torch.cuda.set_sync_debug_mode("default")
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_sampler_draws_the_same_images_on_every_device(name: str, device: str):
     sampler = SAMPLERS[name]()
@@ -62,7 +60,6 @@ def test_a_sampler_draws_the_same_images_on_every_device(name: str, device: str)
     torch.testing.assert_close(there.cpu(), here, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_a_schedule_has_the_same_levels_on_every_device(name: str, device: str):
     schedule, t = SCHEDULES[name](), torch.linspace(1e-3, 1 - 1e-3, 50, dtype=torch.float64)
@@ -76,7 +73,6 @@ def test_a_schedule_has_the_same_levels_on_every_device(name: str, device: str):
         torch.testing.assert_close(there.cpu(), here, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", PARAMETERIZATIONS)
 def test_a_network_is_sampled_to_the_same_images_on_every_device(name: str, device: str):
     parameterization = PARAMETERIZATIONS[name]()
@@ -87,7 +83,6 @@ def test_a_network_is_sampled_to_the_same_images_on_every_device(name: str, devi
     torch.testing.assert_close(*drawn, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_editing_and_encoding_give_the_same_on_every_device(device: str):
     image, mask = 0.3 * noise(), torch.arange(8) < 4
 
@@ -105,7 +100,6 @@ def test_editing_and_encoding_give_the_same_on_every_device(device: str):
         torch.testing.assert_close(there.cpu(), here, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_likelihood_and_bound_are_the_same_on_every_device(device: str):
     def results(place: str) -> tuple[Tensor, Tensor]:
         x, chance = noise().to(place), torch.Generator().manual_seed(0)
@@ -116,7 +110,6 @@ def test_likelihood_and_bound_are_the_same_on_every_device(device: str):
         torch.testing.assert_close(there, here, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_the_uncertainty_of_a_network_is_measured_on_every_device(device: str):
     times = torch.linspace(0.1, 1, 5, dtype=torch.float64)
     here = measure_uncertainty(DENOISE, LINEAR, noise(), times, torch.Generator().manual_seed(0))
@@ -124,7 +117,6 @@ def test_the_uncertainty_of_a_network_is_measured_on_every_device(device: str):
     assert there.log_variance == pytest.approx(here.log_variance)
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_the_metrics_of_images_are_the_same_on_every_device(device: str):
     generated, real = (torch.randn(40, 6, generator=torch.Generator().manual_seed(seed)).double() for seed in (0, 1))
     there = [part.to(device) for part in (generated, real)]
@@ -135,13 +127,13 @@ def test_the_metrics_of_images_are_the_same_on_every_device(device: str):
     assert precision_recall(*there) == precision_recall(generated, real)
 
 
-@needs_gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize("name", sorted(set(SAMPLERS) - {name for name, kind in SAMPLERS.items() if kind is Adaptive}))
-def test_no_step_of_a_sampler_waits_for_the_device(name: str):
-    made = network().cuda()
+def test_no_step_of_a_sampler_waits_for_the_device(cuda: str, name: str):
+    made = network().to(cuda)
     denoise = NetworkDenoiser(made, LINEAR, V())
-    start = noise().float().cuda()
-    chance = torch.Generator("cuda").manual_seed(0)
+    start = noise().float().to(cuda)
+    chance = torch.Generator(cuda).manual_seed(0)
     sample(denoise, LINEAR, start, SAMPLERS[name](), 2, chance)  # whatever is made once
     with no_waiting():
         sample(denoise, LINEAR, start, SAMPLERS[name](), 4, chance)

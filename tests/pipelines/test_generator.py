@@ -21,7 +21,6 @@ from kexue.errors import CheckpointError, OptionError
 from kexue.pipelines.drawing import draw_to_file
 from kexue.pipelines.generator import Condition, Generator
 from kexue.pipelines.image_evaluation import choose_images, evaluate_generator
-from tests.devices import DEVICES
 from tests.training.generation.tiny import SIZES, values
 
 
@@ -237,7 +236,6 @@ def test_images_of_other_levels_are_refused(generator: Generator):
 # --- on a GPU ---
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_an_image_of_a_seed_is_the_same_on_every_device(generator: Generator, tmp_path: Path, device: str):
     there = Generator.from_pretrained(make(tmp_path / "model"), device=device)
     for sampler in (DDIM(), DDIM(eta=1.0)):
@@ -249,7 +247,6 @@ def test_an_image_of_a_seed_is_the_same_on_every_device(generator: Generator, tm
         assert np.array_equal(there.pixels(drawn).shape, (3, 8, 8, 1))
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_images_are_encoded_and_measured_where_the_generator_is(tmp_path: Path, device: str):
     there = Generator.from_pretrained(make(tmp_path / "model"), device=device)
     images = there.sample(2, num_steps=3, generator=seeded(range(2))).cpu()

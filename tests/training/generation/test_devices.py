@@ -18,7 +18,6 @@ from kexue.training.generation import dataset
 from kexue.training.generation.dataset import Collator, EpochOrder
 from kexue.training.generation.model import GenerationModel
 from kexue.training.generation.run import train
-from tests.devices import DEVICES, needs_gpu
 from tests.diffusion.test_devices import no_waiting
 from tests.training.generation.tiny import TinyGAU, recipe, save_digits
 
@@ -34,7 +33,6 @@ def tiny_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PRESETS, "tiny", sizes)
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("fits", [True, False])
 def test_a_batch_is_made_on_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, fits: bool):
     images = read_images("digits")
@@ -50,7 +48,6 @@ def test_a_batch_is_made_on_the_device(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @compiling
-@pytest.mark.parametrize("device", DEVICES)
 def test_compiling_changes_no_name_and_hardly_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str):
     if device == "cpu":  # without a compiler: what is tested is what is around it
         monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
@@ -66,7 +63,6 @@ def test_compiling_changes_no_name_and_hardly_a_number(tmp_path: Path, monkeypat
 
 
 @compiling
-@pytest.mark.parametrize("device", DEVICES)
 def test_an_unfinished_training_goes_on_compiled_or_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str):
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     data = save_digits(tmp_path)
@@ -87,7 +83,6 @@ def test_an_unfinished_training_goes_on_compiled_or_not(tmp_path: Path, monkeypa
     assert load_generator(tmp_path / "model").metrics["steps"] == 13
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_the_loss_is_float32_where_the_network_is_bfloat16(tmp_path: Path, device: str):
     chosen = recipe("digits", tmp_path, batch_size=8)
     model = GenerationModel(TinyGAU.preset("tiny", (1, 8, 8)).to(device), chosen)
@@ -101,12 +96,12 @@ def test_the_loss_is_float32_where_the_network_is_bfloat16(tmp_path: Path, devic
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
 
 
-@needs_gpu
-def test_no_step_of_training_waits_for_the_device(tmp_path: Path):
+@pytest.mark.gpu
+def test_no_step_of_training_waits_for_the_device(cuda: str, tmp_path: Path):
     chosen = recipe("digits", tmp_path, batch_size=8, flip=True, conditional=True)
     images = read_images("digits")
-    model = GenerationModel(UNet.preset("tiny", (1, 8, 8), num_classes=10).cuda(), chosen)
-    collate, order = Collator(images, chosen, torch.device("cuda")), list(EpochOrder(len(images), 8, seed=0))
+    model = GenerationModel(UNet.preset("tiny", (1, 8, 8), num_classes=10).to(cuda), chosen)
+    collate, order = Collator(images, chosen, torch.device(cuda)), list(EpochOrder(len(images), 8, seed=0))
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
 
     def step(places: list[dataset.Place]) -> None:
@@ -120,15 +115,15 @@ def test_no_step_of_training_waits_for_the_device(tmp_path: Path):
         step(order[8:16])
 
 
-@needs_gpu
+@pytest.mark.gpu
 @compiling
-def test_a_unet_is_trained_in_bfloat16_and_compiled_and_loaded_on_the_processor(tmp_path: Path):
+def test_a_unet_is_trained_in_bfloat16_and_compiled_and_loaded_on_the_processor(cuda: str, tmp_path: Path):
     data = save_digits(tmp_path)
     changes = {"network": "unet", "batch_size": 8, "epochs": 20, "precision": "bfloat16", "learning_rate": 2e-3}
     losses = []
     for compile in (False, True):
         output = tmp_path / str(compile)
-        train(recipe(data, output, device="cuda", compile=compile, num_samples=0, **changes), console=QUIET)
+        train(recipe(data, output, device=cuda, compile=compile, num_samples=0, **changes), console=QUIET)
         read = load_generator(output)
         assert {value.device.type for value in read.network.state_dict().values()} == {"cpu"}
         losses.append(read.metrics["dev"]["loss"])
