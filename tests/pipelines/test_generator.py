@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from kexue.benchmarks.measuring.memory import peak_bytes
 from kexue.diffusion.checkpoint import GeneratorCheckpoint, save_generator
 from kexue.diffusion.denoisers import GAUDenoiser
 from kexue.diffusion.grids import UNIFORM
@@ -58,6 +59,27 @@ def test_an_image_depends_on_its_seed_and_not_on_the_batch(generator: Generator)
         assert whole.shape == (5, 1, 8, 8)
         torch.testing.assert_close(parts, whole, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(alone, whole[3:4], atol=1e-4, rtol=1e-4)
+
+
+def test_a_stream_gives_the_same_images_a_batch_at_a_time(generator: Generator):
+    condition = Condition(["ant", "bee", "cat", "bee", "ant"], guidance=2.0)
+    options = {"num_steps": 3, "sampler": DDIM(eta=1.0), "condition": condition, "batch_size": 2}
+    parts = list(generator.stream(5, generator=seeded(range(5)), **options))
+    assert [len(part) for part in parts] == [2, 2, 1]
+    assert torch.equal(torch.cat(parts), generator.sample(5, generator=seeded(range(5)), **options))
+    with pytest.raises(OptionError, match="one for each of 4 images"):
+        next(generator.stream(4, **options))
+
+
+def test_the_memory_of_a_stream_does_not_grow_with_the_images(generator: Generator):
+    def peak(num: int) -> int:
+        def run() -> None:
+            for _ in generator.stream(num, num_steps=2, batch_size=4):
+                pass
+
+        return peak_bytes(run)
+
+    assert peak(24) == pytest.approx(peak(8), rel=0.05)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -143,6 +143,30 @@ class Generator:
             )
 
         return self._in_batches(run, start, condition, generator, batch_size)
+
+    def stream(
+        self,
+        num: int,
+        *,
+        generator: Generators = None,
+        condition: Condition = ANY,
+        batch_size: int = BATCH_SIZE,
+        **options: Any,
+    ) -> Iterator[Tensor]:
+        """What `sample` draws, `batch_size` images at a time, so that memory does not grow with `num`.
+
+        With one `torch.Generator` per image they are the images of `sample`.
+        """
+        numbers = self._numbers(condition.labels, num)
+        for first in range(0, num, batch_size):
+            rows = slice(first, min(first + batch_size, num))
+            yield self.sample(
+                rows.stop - first,
+                generator=generator[rows] if isinstance(generator, Sequence) else generator,
+                condition=condition if numbers is None else replace(condition, labels=numbers[rows]),
+                batch_size=batch_size,
+                **options,
+            )
 
     def interpolate(self, first: Tensor, second: Tensor, num: int = 8, **options: Any) -> Tensor:
         """Images on the way between those of two noises [channels, height, width]; `options` are those of `sample`."""
