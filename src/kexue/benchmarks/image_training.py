@@ -2,9 +2,9 @@
 
     python -m kexue.benchmarks.image_training [--preset small] [--batch 64] [--size 32] [--threads 1]
 
-The trainer runs as `kexue train` runs it: images, noise, loss, clipping, AdamW, moving average, logging. After each of
-its steps a twin of its network goes forward and backward once on a batch that lies ready, in the same precision; so
-both see the same load. A round is five steps, after each of which the average is updated once.
+The trainer runs as `kexue train` runs it: images, noise, loss, clipping, AdamW, moving average, logging. A round is
+five of its steps, in which the average is updated once; then a twin of its network goes forward and backward as often
+on a batch that lies ready, in the same precision, so both see the same load. Only the end of a round waits for a GPU.
 """
 
 from __future__ import annotations
@@ -56,36 +56,40 @@ class Twin:
 
 
 class SideBySide(TrainerCallback):
-    """After each step of the trainer, one of the twin; seconds of both by rounds."""
+    """After each round of the trainer, as many steps of the twin; seconds of a step of both."""
 
     def __init__(self) -> None:
         self.twin: Twin | None = None
         self.trained: list[Elapsed] = []
         self.bare: list[Elapsed] = []
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Stop the watch of the trainer, and let it run again when the twin is done."""
-        if state.global_step > 1:
-            self.trained.append(self._read())
-        self._watch = Stopwatch()
-        self.twin()
-        self.bare.append(self._read())
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Start the watch."""
         self._watch = Stopwatch()
 
-    def _read(self) -> Elapsed:
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """At the end of a round, stop the watch of the trainer and let it run again when the twin is done."""
+        if state.global_step % STEPS:
+            return
+        self.trained.append(self._lap())
+        for _ in range(STEPS):
+            self.twin()
+        self.bare.append(self._lap())
+
+    def _lap(self) -> Elapsed:
+        """Seconds of a step since the watch was started, which starts anew."""
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        return self._watch.read()
+        seconds, self._watch = self._watch.read(), Stopwatch()
+        return Elapsed(*(each / STEPS for each in seconds))
 
     def times(self) -> tuple[Times, Times]:
-        """The mean step of each round but the first."""
-        return _by_rounds(self.trained), _by_rounds(self.bare)
+        """Of all rounds but the first, which warms up."""
+        return _columns(self.trained[1:]), _columns(self.bare[1:])
 
 
-def _by_rounds(steps: list[Elapsed]) -> Times:
-    starts = range(STEPS, len(steps) - STEPS + 1, STEPS)
-    means = [np.mean(steps[start : start + STEPS], axis=0).tolist() for start in starts]
-    return Times(*(tuple(column) for column in zip(*means, strict=True)))
+def _columns(laps: list[Elapsed]) -> Times:
+    return Times(*(tuple(column) for column in zip(*laps, strict=True)))
 
 
 def main(arguments: list[str]) -> None:
@@ -113,7 +117,7 @@ def _options(arguments: list[str]) -> Namespace:
 
 
 def _run(options: Namespace, folder: Path) -> SideBySide:
-    num_steps = (options.rounds + 1) * STEPS + 1
+    num_steps = (options.rounds + 1) * STEPS
     data = _noise(options, num_steps * options.batch)
     recipe = GenerationRecipe.from_values(
         {
