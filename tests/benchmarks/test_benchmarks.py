@@ -29,6 +29,7 @@ PROMISES = {
     "likelihood": ("exact trace, mean error", "exact trace, rms error", "error of score_sde at equal time / ours"),
     "distributions": ("cross entropy", "Monte Carlo", "floor"),
     "samplers": ("DDIM, ours / bare", "DDIM, diffusers / ours", "W1 of adams"),
+    "image_training": ("training step", "forward + backward", "images / s"),
     "long": ("encoder time of a token", "trained heads", "untrained heads"),
 }
 
@@ -56,7 +57,7 @@ def test_a_benchmark_runs_and_prints_what_it_promises(name: str, capsys: pytest.
 def test_all_benchmarks_are_listed_with_their_first_sentence(capsys: pytest.CaptureFixture[str]):
     main([])
     printed = capsys.readouterr().out
-    assert {*WITHOUT_DATA, "joined", "occurrence"} == summaries().keys()
+    assert {*WITHOUT_DATA, "image_samplers", "joined", "occurrence", "serve"} == summaries().keys()
     for summary in summaries().values():
         assert summary in printed
 

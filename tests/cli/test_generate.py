@@ -52,6 +52,11 @@ def test_images_are_trained_on_drawn_and_measured(kexue: Command, tmp_path: Path
     assert read_json(report)["num_real"] == 5
     assert near.exists()
 
+    shown = kexue("info", model)
+    facts = ("gau generator", "8 x 8 x 1, pixels 0 to 16", "predicts v", "0, 1, 2", "13 steps", "dev: loss ")
+    assert shown.code == 0
+    assert not [fact for fact in facts if fact not in shown.out]
+
 
 def test_a_recipe_trains_and_options_override_it(kexue: Command, tmp_path: Path):
     save_digits(tmp_path)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from kexue.diffusion.denoising import ArticleDenoiser, Clip, DynamicClip, Guided, NetworkDenoiser, Thresholded
-from kexue.diffusion.prediction import PARAMETERIZATIONS, Denoiser, Eps, Parameterization, Prediction, V
+from kexue.diffusion.prediction import PARAMETERIZATIONS, Denoiser, Eps, Levels, Parameterization, Prediction, V
 from kexue.diffusion.schedules import VE, ArticleSchedule, LinearVP, Schedule, ZeroTerminalSNR
 from kexue.diffusion.shapes import per_sample
 from kexue.errors import OptionError
@@ -35,7 +35,8 @@ def levels(schedule: Schedule, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("schedule", [LinearVP(), VE()])
 def test_the_same_knowledge_gives_the_same_prediction_whatever_the_network_says(kind, schedule: Schedule):
     denoise, form = MixtureData.three_modes().denoiser(schedule), kind()
-    scale = form.network_input(ones := torch.ones(3, 1, dtype=torch.float64), *levels(schedule, ones, TIMES))
+    ones = torch.ones(3, 1, dtype=torch.float64)
+    scale = form.network_input(ones, Levels.of(*levels(schedule, ones, TIMES)))
     wrapped = NetworkDenoiser(lambda x, t: network_of(denoise, form)(x / scale, t), schedule, form)
     x_t = torch.randn(3, 1, dtype=torch.float64)
     torch.testing.assert_close(wrapped(x_t, TIMES).x0, denoise(x_t, TIMES).x0)

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kexue.diffusion.prediction import PARAMETERIZATIONS, Parameterization, Preconditioned, Prediction, V
+from kexue.diffusion.prediction import PARAMETERIZATIONS, Levels, Parameterization, Preconditioned, Prediction, V
 from kexue.diffusion.schedules import SCHEDULES, ArticleLimit, LinearVP, Schedule, ZeroTerminalSNR
 from kexue.diffusion.shapes import per_sample
 from kexue.errors import OptionError
@@ -62,7 +62,7 @@ def test_there_and_back_under_every_schedule_with_one_time_per_sample(form: str,
 def test_the_target_is_the_value_that_says_the_truth(kind: type[Parameterization]):
     x0, eps = torch.randn(2, 5, dtype=torch.float64)
     alpha, sigma = torch.tensor(0.8, dtype=torch.float64), torch.tensor(1.7, dtype=torch.float64)
-    said = Prediction(kind().target(x0, eps, alpha, sigma), alpha * x0 + sigma * eps, alpha, sigma, kind())
+    said = Prediction(kind().target(x0, eps, alpha, sigma), alpha * x0 + sigma * eps, Levels.of(alpha, sigma), kind())
     torch.testing.assert_close(said.x0, x0)
     torch.testing.assert_close(said.eps, eps)
 
@@ -71,7 +71,7 @@ def test_the_target_is_the_value_that_says_the_truth(kind: type[Parameterization
 def test_a_row_of_plain_numbers_is_the_same_step(kind: type[Parameterization]):
     # what a sampler plans in advance: DDIM from (alpha, sigma) to (0.9, 0.4) as two numbers
     x_t, value = torch.randn(2, 6, dtype=torch.float64)
-    said = Prediction(value, x_t, 0.6, 0.8, kind())
+    said = Prediction(value, x_t, Levels.of(0.6, 0.8), kind())
     row = kind().row(0.6, 0.8, 0.9, 0.4)
     torch.testing.assert_close(row.on_x_t * x_t + row.on_value * value, 0.9 * said.x0 + 0.4 * said.eps)
     torch.testing.assert_close(said.combine(0.9, 0.4), 0.9 * said.x0 + 0.4 * said.eps)
@@ -85,8 +85,8 @@ def test_a_preconditioned_network_sees_and_says_numbers_of_variance_1(data_std: 
     kind, x_t = Preconditioned(data_std), alpha * x0 + sigma * eps
     value = kind.target(x0, eps, alpha, sigma)
     assert float(value.std()) == pytest.approx(1, abs=0.01)
-    assert float(kind.network_input(x_t, alpha, sigma).std()) == pytest.approx(1, abs=0.01)
-    said = Prediction(value, x_t, alpha, sigma, kind)
+    assert float(kind.network_input(x_t, Levels.of(alpha, sigma)).std()) == pytest.approx(1, abs=0.01)
+    said = Prediction(value, x_t, Levels.of(alpha, sigma), kind)
     torch.testing.assert_close(said.x0, x0)
     torch.testing.assert_close(said.eps, eps)
     # the coefficients as Karras et al. 2022 print them, for alpha = 1

@@ -82,7 +82,7 @@ def test_a_sampler_does_not_care_what_the_network_predicts(name: str):
             said = MIXTURE.denoiser(LINEAR)(x_t, t)
             parameterization = PARAMETERIZATIONS[kind]()
             value = parameterization.target(said.x0, said.eps, said.alpha, said.sigma)
-            return Prediction(value, x_t, said.alpha, said.sigma, parameterization)
+            return Prediction(value, x_t, said.levels, parameterization)
 
         return denoise
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from kexue.diffusion.grids import Given, UniformTime
-from kexue.diffusion.prediction import Prediction
+from kexue.diffusion.denoising import ArticleDenoiser, Clip, Guided, NetworkDenoiser, Thresholded
+from kexue.diffusion.editing import Known, image_to_image, inpaint
+from kexue.diffusion.grids import UNIFORM, Given, UniformTime
+from kexue.diffusion.inversion import encode, invert
+from kexue.diffusion.prediction import PARAMETERIZATIONS, Denoiser, Prediction, V
 from kexue.diffusion.randomness import seeded, standard_normal
 from kexue.diffusion.samplers import DDIM, SAMPLERS, Adams, Adaptive, EulerMaruyama, Heun, PredictorCorrector, Sampler
-from kexue.diffusion.sampling import Progress, sample, walk
+from kexue.diffusion.sampling import Progress, sample, suited_grid, walk
 from kexue.diffusion.schedules import SCHEDULES, VE, LinearVP
 from kexue.errors import OptionError
 from tests.diffusion.laws import answer, f64
@@ -64,7 +71,7 @@ def test_half_precision_is_what_the_network_sees_and_not_what_the_walk_keeps(nam
     def denoise(x: Tensor, t: Tensor) -> Prediction:
         seen.add((x.dtype, t.dtype))
         said = DENOISE(x.float(), t)
-        return Prediction(said.value.to(dtype), x, said.alpha, said.sigma, said.parameterization)
+        return Prediction(said.value.to(dtype), x, said.levels, said.parameterization)
 
     noise, num_steps = normal(64, 8).to(dtype), 2 if name == "adaptive" else 100
     sampler = Adaptive(rtol=0.05, atol=0.05) if name == "adaptive" else SAMPLERS[name]()
@@ -211,3 +218,60 @@ def test_noise_per_image_is_normal_and_independent():
     assert float(noise.mean()) == pytest.approx(0, abs=0.04)
     assert float(noise.std()) == pytest.approx(1, abs=0.03)
     assert float(torch.corrcoef(noise).triu(1).abs().max()) < 0.75
+
+
+# --- what a denoiser announces ---
+
+WALKS = {
+    "sample": lambda denoise, x, **grid: sample(denoise, LINEAR, x, DDIM(), 4, **grid),
+    "encode": lambda denoise, x, **grid: encode(denoise, LINEAR, x, DDIM(), 4, **grid),
+    "invert": lambda denoise, x, **grid: invert(denoise, LINEAR, x, DDIM(), 4, **grid),
+    "image to image": lambda denoise, x, **grid: image_to_image(denoise, LINEAR, x, x, DDIM(), 4, **grid),
+    "inpaint": lambda denoise, x, **grid: inpaint(denoise, LINEAR, x, MASK, x, DDIM(), 4, **grid),
+}
+MASK = torch.tensor([True, False, False])
+WRAPPERS: dict[str, Callable[[Denoiser], Denoiser]] = {
+    "alone": lambda denoise: denoise,
+    "guided": lambda denoise: Guided(denoise, denoise, 2.0),
+    "limited": lambda denoise: Thresholded(denoise, Clip(-1e6, 1e6)),
+    "told": lambda denoise: Known(denoise, torch.zeros(3), MASK),
+}
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS.values(), ids=WRAPPERS)
+@pytest.mark.parametrize("walked", WALKS.values(), ids=WALKS)
+@pytest.mark.parametrize("name", PARAMETERIZATIONS)
+def test_a_network_that_says_noise_is_walked_in_equal_times_by_every_verb(name: str, walked: Any, wrapper: Any):
+    denoise = wrapper(NetworkDenoiser(lambda x, t: torch.tanh(x) * t[:, None], LINEAR, PARAMETERIZATIONS[name]()))
+    x = normal(5, 3)
+    grid = UNIFORM if name in ("eps", "score") else DDIM.grid
+    assert torch.equal(walked(denoise, x), walked(denoise, x, grid=grid))
+    assert not torch.equal(walked(denoise, x, grid=UNIFORM), walked(denoise, x, grid=DDIM.grid))
+
+
+def test_a_denoiser_that_announces_nothing_is_walked_by_the_samplers_own_grid():
+    assert suited_grid(DENOISE, DDIM()) == DDIM.grid
+    assert suited_grid(ArticleDenoiser(lambda x, t: x, LINEAR), DDIM()) == UNIFORM
+
+
+@dataclass(frozen=True)
+class Asked(LinearVP):
+    """Counts how often it is asked."""
+
+    times: ClassVar[list[int]] = []
+
+    def log_alpha(self, t: Tensor) -> Tensor:
+        self.times.append(t.numel())
+        return super().log_alpha(t)
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLERS.keys() - {"adaptive"}))
+def test_no_step_asks_for_levels_that_its_row_has(name: str):
+    schedule = Asked()
+    denoise = NetworkDenoiser(lambda x, t: x, schedule, V())
+    counts = []
+    for num_steps in (4, 12):
+        Asked.times.clear()
+        sample(denoise, schedule, normal(2, 3), SAMPLERS[name](), num_steps, torch.Generator().manual_seed(0))
+        counts.append(len(Asked.times))
+    assert counts[0] == counts[1]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from kexue.benchmarks.measuring.memory import peak_bytes
 from kexue.diffusion.checkpoint import GeneratorCheckpoint, save_generator
 from kexue.diffusion.denoisers import GAUDenoiser
 from kexue.diffusion.grids import UNIFORM
@@ -60,6 +61,27 @@ def test_an_image_depends_on_its_seed_and_not_on_the_batch(generator: Generator)
         torch.testing.assert_close(alone, whole[3:4], atol=1e-4, rtol=1e-4)
 
 
+def test_a_stream_gives_the_same_images_a_batch_at_a_time(generator: Generator):
+    condition = Condition(["ant", "bee", "cat", "bee", "ant"], guidance=2.0)
+    options = {"num_steps": 3, "sampler": DDIM(eta=1.0), "condition": condition, "batch_size": 2}
+    parts = list(generator.stream(5, generator=seeded(range(5)), **options))
+    assert [len(part) for part in parts] == [2, 2, 1]
+    assert torch.equal(torch.cat(parts), generator.sample(5, generator=seeded(range(5)), **options))
+    with pytest.raises(OptionError, match="one for each of 4 images"):
+        next(generator.stream(4, **options))
+
+
+def test_the_memory_of_a_stream_does_not_grow_with_the_images(generator: Generator):
+    def peak(num: int) -> int:
+        def run() -> None:
+            for _ in generator.stream(num, num_steps=2, batch_size=4):
+                pass
+
+        return peak_bytes(run)
+
+    assert peak(24) == pytest.approx(peak(8), rel=0.05)
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_every_sampler_draws(generator: Generator, name: str):
     sampler = Adaptive(1e-1, 1e-1) if name == "adaptive" else SAMPLERS[name]()
@@ -68,17 +90,23 @@ def test_every_sampler_draws(generator: Generator, name: str):
     assert generator.pixels(drawn).shape == (2, 8, 8, 1)
 
 
-def test_a_network_of_eps_is_walked_in_equal_times_both_ways(generator: Generator, monkeypatch: pytest.MonkeyPatch):
-    images = generator.sample(2, num_steps=4, generator=seeded([0, 1]), grid=UNIFORM)
-    noise = generator.encode(images, num_steps=4, grid=UNIFORM)
-    assert not torch.equal(images, generator.sample(2, num_steps=4, generator=seeded([0, 1])))
-    with monkeypatch.context() as patch:
-        patch.setattr(generator, "parameterization", Eps())
-        of_eps = generator.sample(2, num_steps=4, generator=seeded([0, 1]))
-        assert torch.equal(of_eps, generator.sample(2, num_steps=4, generator=seeded([0, 1]), grid=UNIFORM))
-        back = generator.encode(of_eps, num_steps=4)
-        assert torch.equal(back, generator.encode(of_eps, num_steps=4, grid=UNIFORM))
-    assert not torch.equal(noise, generator.encode(images, num_steps=4))
+def test_a_network_of_eps_is_walked_in_equal_times_by_every_verb(generator: Generator, monkeypatch: pytest.MonkeyPatch):
+    x, mask = 0.3 * generator.noise(2, seeded([0, 1])), torch.arange(8) < 4
+
+    def drawn(**grid: Any) -> list[torch.Tensor]:
+        options = {"num_steps": 4, **grid}
+        return [
+            generator.sample(noise=x, **options),
+            generator.encode(x, **options),
+            generator.image_to_image(x, generator=seeded([0, 1]), **options),
+            generator.inpaint(x, mask, repeats=1, generator=seeded([0, 1]), **options),
+        ]
+
+    own, uniform = drawn(), drawn(grid=UNIFORM)
+    assert not any(torch.equal(a, b) for a, b in zip(own, uniform, strict=True))
+    monkeypatch.setattr(generator, "parameterization", Eps())
+    of_eps, uniform = drawn(), drawn(grid=UNIFORM)
+    assert all(torch.equal(a, b) for a, b in zip(of_eps, uniform, strict=True))
 
 
 def test_guidance_moves_between_any_class_and_beyond_the_class(generator: Generator):
@@ -225,3 +253,30 @@ def test_images_of_other_levels_are_refused(generator: Generator):
     other = ImageSet(np.zeros((9, 8, 8, 1), np.uint8), tuple("abcdefghi"))
     with pytest.raises(OptionError, match="draws pixels of PixelScale"):
         evaluate_generator(generator, other, None, num=5, sampler=DDIM(), num_steps=1)
+
+
+# --- on a GPU ---
+
+
+def test_an_image_of_a_seed_is_the_same_on_every_device(generator: Generator, tmp_path: Path, device: str):
+    there = Generator.from_pretrained(make(tmp_path / "model"), device=device)
+    for sampler in (DDIM(), DDIM(eta=1.0)):
+        options = {"sampler": sampler, "num_steps": 4, "condition": Condition(["ant", "bee", "cat"], guidance=2)}
+        expected = generator.sample(3, generator=seeded(range(3)), **options)
+        drawn = there.sample(3, generator=seeded(range(3)), batch_size=2, **options)
+        assert drawn.device.type == device
+        torch.testing.assert_close(drawn.cpu(), expected, rtol=1e-2, atol=1e-2)
+        assert np.array_equal(there.pixels(drawn).shape, (3, 8, 8, 1))
+
+
+def test_images_are_encoded_and_measured_where_the_generator_is(tmp_path: Path, device: str):
+    there = Generator.from_pretrained(make(tmp_path / "model"), device=device)
+    images = there.sample(2, num_steps=3, generator=seeded(range(2))).cpu()
+    mask = torch.arange(8) < 4
+    assert there.encode(images, num_steps=5).device.type == device
+    assert there.inpaint(images, mask, repeats=1, num_steps=2, generator=seeded(range(2))).device.type == device
+    assert there.image_to_image(images, num_steps=2, generator=seeded(range(2))).device.type == device
+    likelihood = there.log_likelihood(images, trace=Hutchinson(2), rtol=1e-2, atol=1e-2)
+    assert likelihood.bits_per_dim.isfinite().all()
+    halves = Generator.from_pretrained(tmp_path / "model", device=device, dtype="bfloat16")
+    assert halves.sample(2, num_steps=3, generator=seeded(range(2))).dtype == torch.float32

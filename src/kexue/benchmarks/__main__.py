@@ -15,7 +15,17 @@ from pathlib import Path
 from kexue.errors import unknown
 
 FOLDER = Path(__file__).parent
-WITHOUT_DATA = ("heads", "decoding", "step", "extract", "long", "likelihood", "samplers", "distributions")
+WITHOUT_DATA = (
+    "heads",
+    "decoding",
+    "step",
+    "extract",
+    "long",
+    "likelihood",
+    "samplers",
+    "image_training",
+    "distributions",
+)
 
 
 def summaries() -> dict[str, str]:
@@ -30,7 +40,7 @@ def main(arguments: list[str]) -> None:
     known = summaries()
     if not arguments or arguments[0] in ("-h", "--help"):
         print(__doc__)
-        print("\n".join(f"    {name:12}{summary}" for name, summary in known.items()))
+        print("\n".join(f"    {name:16}{summary}" for name, summary in known.items()))
         return
     name, *options = arguments
     if name != "all" and name not in known:

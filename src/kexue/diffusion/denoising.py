@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from kexue.diffusion.prediction import EPS, Denoiser, Parameterization, Prediction
+from kexue.diffusion.prediction import EPS, Denoiser, Levels, Parameterization, Prediction, announced
 from kexue.diffusion.schedules.schedule import Schedule, step_before
 from kexue.diffusion.shapes import per_sample
 from kexue.errors import OptionError
@@ -41,9 +42,9 @@ class NetworkDenoiser:
 
     def __call__(self, x_t: Tensor, t: Tensor) -> Prediction:
         """What the network says about x_t of shape [batch, ...] at times t of shape [batch]."""
-        alpha, sigma = (per_sample(c, x_t) for c in (self.schedule.alpha(t), self.schedule.sigma(t)))
-        seen = self.parameterization.network_input(x_t, alpha, sigma)
-        return Prediction(self.network(seen, t), x_t, alpha, sigma, self.parameterization)
+        levels = Levels(lambda: (per_sample(self.schedule.alpha(t), x_t), per_sample(self.schedule.sigma(t), x_t)))
+        seen = self.parameterization.network_input(x_t, levels)
+        return Prediction(self.network(seen, t), x_t, levels, self.parameterization)
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class ArticleDenoiser:
     network: Network
     schedule: Schedule
     num_steps: int = 1000
+
+    parameterization: ClassVar[Parameterization] = EPS
 
     def __call__(self, x_t: Tensor, t: Tensor) -> Prediction:
         """What the network says about x_t of shape [batch, ...] at times t of shape [batch], 1 / num_steps at least."""
@@ -69,6 +72,11 @@ class Guided:
     unconditional: Denoiser
     scale: float
 
+    @property
+    def parameterization(self) -> Parameterization | None:
+        """That of both."""
+        return announced(self.conditional)
+
     def __call__(self, x_t: Tensor, t: Tensor) -> Prediction:
         """The guided prediction; both denoisers have to predict the same thing."""
         wanted, plain = self.conditional(x_t, t), self.unconditional(x_t, t)
@@ -84,6 +92,11 @@ class Thresholded:
 
     denoise: Denoiser
     threshold: Callable[[Tensor], Tensor]
+
+    @property
+    def parameterization(self) -> Parameterization | None:
+        """That of the denoiser, whose error is limited but not mended."""
+        return announced(self.denoise)
 
     def __call__(self, x_t: Tensor, t: Tensor) -> Prediction:
         """The prediction with a limited x_0."""

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from kexue.diffusion.grids import EqualSteps
-from kexue.diffusion.prediction import Denoiser, Prediction
+from kexue.diffusion.grids import EqualSteps, TimeGrid
+from kexue.diffusion.prediction import Denoiser, Parameterization, Prediction, announced
 from kexue.diffusion.randomness import Draw, Generators, drawing
 from kexue.diffusion.samplers import Sampler, State, Step
-from kexue.diffusion.sampling import check_batch, follow, in_dtype, walk
+from kexue.diffusion.sampling import check_batch, follow, in_dtype, suited_grid, walk
 from kexue.diffusion.schedules import Schedule
 from kexue.errors import OptionError
 from kexue.ops.precision import exact_dtype
@@ -34,6 +34,11 @@ class Known:
     denoise: Denoiser
     x0: Tensor
     mask: Tensor
+
+    @property
+    def parameterization(self) -> Parameterization | None:
+        """That of the denoiser."""
+        return announced(self.denoise)
 
     def __call__(self, x_t: Tensor, t: Tensor) -> Prediction:
         """The network's x_0 where nothing is known; eps re-derived from both."""
@@ -59,7 +64,9 @@ def image_to_image(
     Raises OptionError for shapes that differ, a start outside (0, 1], and as `sample` does.
     """
     _check_same_shape(image, noise)
-    times = replace(_equal_steps(sampler, grid), start=start, end=0.0).times(schedule, num_steps)
+    times = replace(_equal_steps(grid or suited_grid(denoise, sampler)), start=start, end=0.0).times(
+        schedule, num_steps
+    )
     exact = exact_dtype(image, noise)
     start_time = torch.full((len(image),), start, dtype=torch.float64, device=image.device)
     x = schedule.add_noise(image.to(exact), noise.to(exact), start_time)
@@ -94,7 +101,8 @@ def inpaint(
     exact = exact_dtype(known, noise)
     told = Known(in_dtype(denoise, known.dtype), known.to(exact), mask)
     state, draw = State(schedule.prior_std * noise.to(exact)), drawing(generator)
-    for step in sampler.plan(schedule, _equal_steps(sampler, grid).times(schedule, num_steps)):
+    times = _equal_steps(grid or suited_grid(denoise, sampler)).times(schedule, num_steps)
+    for step in sampler.plan(schedule, times):
         state = _repeated(told, sampler, state, step, draw, repeats if step.s else 1)
     return torch.where(mask, known, state.x.to(known.dtype))
 
@@ -110,11 +118,10 @@ def _repeated(denoise: Denoiser, sampler: Sampler, state: State, step: Step, dra
     return after
 
 
-def _equal_steps(sampler: Sampler, grid: EqualSteps | None) -> EqualSteps:
-    chosen = grid or sampler.grid
-    if not isinstance(chosen, EqualSteps):
-        raise OptionError(f"editing begins anywhere in time, so it needs a grid of equal steps, got {chosen}")
-    return chosen
+def _equal_steps(grid: TimeGrid) -> EqualSteps:
+    if not isinstance(grid, EqualSteps):
+        raise OptionError(f"editing begins anywhere in time, so it needs a grid of equal steps, got {grid}")
+    return grid
 
 
 def _check_same_shape(image: Tensor, noise: Tensor) -> None:

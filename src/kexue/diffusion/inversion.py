@@ -25,7 +25,7 @@ from kexue.diffusion.grids import TimeGrid, check_num_steps
 from kexue.diffusion.prediction import Denoiser, Prediction
 from kexue.diffusion.samplers import Sampler, Step
 from kexue.diffusion.samplers.sampler import OneRowSampler, Row, ask
-from kexue.diffusion.sampling import Callback, check_batch, follow, in_dtype, walk
+from kexue.diffusion.sampling import Callback, check_batch, follow, in_dtype, suited_grid, walk
 from kexue.diffusion.schedules import Schedule
 from kexue.diffusion.shapes import per_sample
 from kexue.errors import OptionError
@@ -53,7 +53,8 @@ def encode(
     """
     check_batch("x0", x0)
     _check_deterministic(sampler)
-    seen, times = in_dtype(denoise, x0.dtype), (grid or sampler.grid).times(schedule, num_steps).flip(0)
+    seen, grid = in_dtype(denoise, x0.dtype), grid or suited_grid(denoise, sampler)
+    times = grid.times(schedule, num_steps).flip(0)
     x = x0.to(exact_dtype(x0))
     if times[0] == 0:
         first = times[1:2].clamp(max=schedule.t_min)
@@ -86,7 +87,7 @@ def invert(
         raise OptionError(f"{sampler} has no step that could be undone by itself; take DDIM or Euler, or `encode`")
     check_num_steps(iterations)
     seen = in_dtype(denoise, x0.dtype)
-    steps = sampler.plan(schedule, (grid or sampler.grid).times(schedule, num_steps))
+    steps = sampler.plan(schedule, (grid or suited_grid(denoise, sampler)).times(schedule, num_steps))
     x = x0.to(exact_dtype(x0))
     said: Prediction | None = None
     for step in reversed(steps):

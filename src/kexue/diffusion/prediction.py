@@ -16,7 +16,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -34,8 +35,31 @@ class Row(NamedTuple):
     on_value: Number
 
 
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """alpha and sigma of what was asked about, which broadcast against it and are best kept in float64.
+
+    They are computed when first asked for: a sampler has numbers of its own, and never asks.
+    """
+
+    compute: Callable[[], tuple[Number, Number]]
+
+    @classmethod
+    def of(cls, alpha: Number, sigma: Number) -> Levels:
+        """Those given."""
+        return cls(lambda: (alpha, sigma))
+
+    @cached_property
+    def both(self) -> tuple[Number, Number]:
+        """alpha and sigma."""
+        return self.compute()
+
+
 class Parameterization(ABC):
     """The meaning of a network's output `value`."""
+
+    knows_data_in_noise: ClassVar[bool] = True
+    """Whether its error in x_0 stays within bounds as alpha goes to 0; where not, it is the output's times 1/alpha."""
 
     @abstractmethod
     def x0_row(self, alpha: Number, sigma: Number) -> Row:
@@ -49,7 +73,7 @@ class Parameterization(ABC):
     def weights(self, alpha: Number, sigma: Number) -> tuple[Number, Number]:
         """Of x_0 and of eps in the value, which is linear in both."""
 
-    def network_input(self, x_t: Tensor, alpha: Number, sigma: Number) -> Tensor:
+    def network_input(self, x_t: Tensor, levels: Levels) -> Tensor:
         """What the network is given instead of x_t; x_t itself but for those that scale it."""
         return x_t
 
@@ -70,6 +94,8 @@ class Parameterization(ABC):
 @dataclass(frozen=True)
 class Eps(Parameterization):
     """The noise (Ho et al. 2020). Says nothing about x_0 where alpha is 0."""
+
+    knows_data_in_noise: ClassVar[bool] = False
 
     def x0_row(self, alpha: Number, sigma: Number) -> Row:
         """(x_t - sigma eps) / alpha."""
@@ -126,6 +152,8 @@ class V(Parameterization):
 class Score(Parameterization):
     """The gradient of log p_t (Song et al. 2021). Says nothing about x_0 where alpha is 0."""
 
+    knows_data_in_noise: ClassVar[bool] = False
+
     def x0_row(self, alpha: Number, sigma: Number) -> Row:
         """(x_t + sigma^2 score) / alpha."""
         _refuse_zero("alpha", alpha, "score", "x0")
@@ -153,9 +181,9 @@ class Preconditioned(Parameterization):
 
     data_std: float = 0.5
 
-    def network_input(self, x_t: Tensor, alpha: Number, sigma: Number) -> Tensor:
+    def network_input(self, x_t: Tensor, levels: Levels) -> Tensor:
         """x_t / n."""
-        return weighted(1 / self._norm(alpha, sigma), 0.0, x_t, x_t)
+        return weighted(1 / self._norm(*levels.both), 0.0, x_t, x_t)
 
     def x0_row(self, alpha: Number, sigma: Number) -> Row:
         """(alpha d^2 x_t + sigma d n F) / n^2."""
@@ -190,7 +218,7 @@ PARAMETERIZATIONS: dict[str, type[Parameterization]] = {
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What was said about x_t; `alpha` and `sigma` broadcast against it and are best kept in float64.
+    """What was said about x_t at `levels` of signal and noise.
 
     Every quantity is computed in float32 at least and has the dtype that x_t and the value promote to.
     Raises OptionError for a quantity that x_t and the value do not determine, as x_0 from eps where alpha is 0
@@ -199,29 +227,28 @@ class Prediction:
 
     value: Tensor
     x_t: Tensor
-    alpha: Number
-    sigma: Number
+    levels: Levels
     parameterization: Parameterization
 
     @classmethod
     def from_eps(cls, value: Tensor, x_t: Tensor, alpha: Number, sigma: Number) -> Prediction:
         """From the predicted noise."""
-        return cls(value, x_t, alpha, sigma, Eps())
+        return cls(value, x_t, Levels.of(alpha, sigma), Eps())
 
     @classmethod
     def from_x0(cls, value: Tensor, x_t: Tensor, alpha: Number, sigma: Number) -> Prediction:
         """From the predicted data."""
-        return cls(value, x_t, alpha, sigma, X0())
+        return cls(value, x_t, Levels.of(alpha, sigma), X0())
 
     @classmethod
     def from_v(cls, value: Tensor, x_t: Tensor, alpha: Number, sigma: Number) -> Prediction:
         """From v = alpha eps - sigma x_0."""
-        return cls(value, x_t, alpha, sigma, V())
+        return cls(value, x_t, Levels.of(alpha, sigma), V())
 
     @classmethod
     def from_score(cls, value: Tensor, x_t: Tensor, alpha: Number, sigma: Number) -> Prediction:
         """From the gradient of log p_t."""
-        return cls(value, x_t, alpha, sigma, Score())
+        return cls(value, x_t, Levels.of(alpha, sigma), Score())
 
     @classmethod
     def from_article_eps(
@@ -232,6 +259,16 @@ class Prediction:
         `step_sigma` is the deviation of the last step alone, the articles' beta_t (`Schedule.step_sigma`).
         """
         return cls.from_eps(weighted(0.0, sigma / step_sigma, x_t, value), x_t, alpha, sigma)
+
+    @property
+    def alpha(self) -> Number:
+        """Of the data in x_t."""
+        return self.levels.both[0]
+
+    @property
+    def sigma(self) -> Number:
+        """Of the noise in x_t."""
+        return self.levels.both[1]
 
     @property
     def x0(self) -> Tensor:
@@ -266,7 +303,16 @@ class Prediction:
 
 
 Denoiser = Callable[[Tensor, Tensor], Prediction]
-"""denoise(x_t, t) -> Prediction for x_t of shape [batch, ...] and t of shape [batch] in [0, 1]."""
+"""denoise(x_t, t) -> Prediction for x_t of shape [batch, ...] and t of shape [batch] in [0, 1].
+
+One that has an attribute `parameterization` says beforehand what all its predictions are of.
+"""
+
+
+def announced(denoise: Denoiser) -> Parameterization | None:
+    """What a denoiser says that its predictions are of, if it says so."""
+    said: Parameterization | None = getattr(denoise, "parameterization", None)
+    return said
 
 
 def weighted(a: Number, b: Number, x: Tensor, y: Tensor) -> Tensor:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kexue.diffusion.grids import TimeGrid
-from kexue.diffusion.prediction import Denoiser, Prediction
+from kexue.diffusion.grids import UNIFORM, TimeGrid
+from kexue.diffusion.prediction import Denoiser, Prediction, announced
 from kexue.diffusion.randomness import Generators, check_one_each, drawing
 from kexue.diffusion.samplers import Sampler, State, Step
 from kexue.diffusion.schedules import Schedule
@@ -83,7 +83,7 @@ def sample(
         num_steps: of the grid; the last ends at the data.
         generator: of the noise that a stochastic sampler adds. One per image (see `seeded`) makes each image
             independent of the batch it is in.
-        grid: the times; the sampler's own where left out.
+        grid: the times; where left out those of `suited_grid`.
         batch_size: how many images go through the network at a time; all where left out.
         callback: sees a `Progress` after each step.
         progress: wraps the steps of a batch, to show a bar.
@@ -91,7 +91,7 @@ def sample(
     Raises OptionError for noise that is no batch of floats, and what `TimeGrid.times` and `Sampler.plan` refuse.
     """
     check_batch("noise", noise)
-    steps = sampler.plan(schedule, (grid or sampler.grid).times(schedule, num_steps))
+    steps = sampler.plan(schedule, (grid or suited_grid(denoise, sampler)).times(schedule, num_steps))
     seen = in_dtype(denoise, noise.dtype)
     parts = []
     for part, own in in_parts(noise, generator, batch_size or len(noise)):
@@ -99,6 +99,15 @@ def sample(
         shown = steps if progress is None else progress(steps)
         parts.append(follow(walk(seen, sampler, shown, start, own), steps, callback))
     return torch.cat(parts).to(noise.dtype)
+
+
+def suited_grid(denoise: Denoiser, sampler: Sampler) -> TimeGrid:
+    """The sampler's own grid, but equal steps in time for a network that is known to predict noise or the score.
+
+    Its x_0 at t = 1 is its error times 1/alpha, a hundredfold; the other grids go far on it with their first step.
+    """
+    said = announced(denoise)
+    return sampler.grid if said is None or said.knows_data_in_noise else UNIFORM
 
 
 def follow(states: Iterator[State], steps: Sequence[Step], callback: Callback | None) -> Tensor:

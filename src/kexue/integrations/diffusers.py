@@ -21,10 +21,9 @@ from kexue.diffusion.configuration import part_from_json, part_to_json
 from kexue.diffusion.denoisers.unet import whole_steps
 from kexue.diffusion.diffusers_format import read_scheduler
 from kexue.diffusion.grids import GRIDS, TimeGrid
-from kexue.diffusion.prediction import Prediction
+from kexue.diffusion.prediction import Levels, Prediction
 from kexue.diffusion.randomness import Draw, Generators, drawing
 from kexue.diffusion.samplers import SAMPLERS, Adaptive, Sampler, State, Step
-from kexue.diffusion.shapes import per_sample
 from kexue.errors import OptionError
 from kexue.ops.precision import exact_dtype
 
@@ -156,11 +155,9 @@ class SamplerScheduler(SchedulerMixin, ConfigMixin):
         return self._step_of_call[starts[0]]
 
     def _predict(self, value: Tensor, x_t: Tensor, t: float) -> Prediction:
-        time = torch.full((len(x_t),), t, dtype=torch.float64)
-        alpha, sigma = (
-            per_sample(c, x_t).to(x_t.device) for c in (self.schedule.alpha(time), self.schedule.sigma(time))
-        )
-        return Prediction(value, x_t, alpha, sigma, self.parameterization)
+        time = torch.tensor(t, dtype=torch.float64)
+        levels = Levels(lambda: (float(self.schedule.alpha(time)), float(self.schedule.sigma(time))))
+        return Prediction(value, x_t, levels, self.parameterization)
 
     def scale_model_input(self, sample: Tensor, timestep: Any = None) -> Tensor:
         """The sample: networks here see x_t itself."""

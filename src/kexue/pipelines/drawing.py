@@ -68,7 +68,7 @@ def draw_to_file(
     """
     check_output(output)
     frames = Frames(generator, num_steps) if output.suffix.lower() == MOVING else None
-    images = generator.sample(
+    images = generator.stream(
         num,
         sampler=sampler,
         num_steps=num_steps,
@@ -78,7 +78,7 @@ def draw_to_file(
         callback=frames,
         progress=None if console is None else _bar(console, num, batch_size),
     )
-    pixels = generator.pixels(images)
+    pixels = np.concatenate([generator.pixels(part) for part in images])
     if frames is not None:
         write_gif(output, frames.pictures())
     else:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -16,12 +16,12 @@ from kexue.diffusion import editing, inversion
 from kexue.diffusion.bound import VariationalBound, variational_bound
 from kexue.diffusion.checkpoint import GeneratorCheckpoint, load_generator
 from kexue.diffusion.denoising import Clip, Guided, NetworkDenoiser, Thresholded
-from kexue.diffusion.grids import UNIFORM, EqualSteps, TimeGrid
+from kexue.diffusion.grids import EqualSteps, TimeGrid
 from kexue.diffusion.images import PixelScale
 from kexue.diffusion.images.pixels import Pixels
 from kexue.diffusion.interpolation import spherical
 from kexue.diffusion.likelihood import Likelihood, log_likelihood
-from kexue.diffusion.prediction import Denoiser, Eps
+from kexue.diffusion.prediction import Denoiser
 from kexue.diffusion.randomness import Generators, standard_normal
 from kexue.diffusion.samplers import DDIM, Sampler
 from kexue.diffusion.sampling import Bar, Callback, in_parts, sample
@@ -128,7 +128,7 @@ class Generator:
             generator: of all chance; one per image makes each independent of the others.
             condition: classes, guidance and clipping.
             noise: what to begin with, as `encode` gives it.
-            grid: the times; the sampler's own where left out, or equal steps in time if the network predicts eps.
+            grid: the times; where left out the sampler's own, or equal steps in time if the network predicts noise.
             batch_size: how many images go through the network at a time.
             callback: sees each step of each batch.
             progress: wraps the steps of each batch, to show a bar.
@@ -136,7 +136,6 @@ class Generator:
         Raises `OptionError` for labels the network does not know, and as `kexue.diffusion.sampling.sample` does.
         """
         start = self.noise(1 if num is None else num, generator) if noise is None else noise.to(self.device)
-        grid = grid or self._grid(sampler)
 
         def run(denoise: Denoiser, part: Tensor, own: Generators) -> Tensor:
             return sample(
@@ -145,9 +144,29 @@ class Generator:
 
         return self._in_batches(run, start, condition, generator, batch_size)
 
-    def _grid(self, sampler: Sampler) -> TimeGrid:
-        """Equal steps in time for eps: its x_0 at t = 1 is its error times 1/alpha; others go far on it at once."""
-        return UNIFORM if isinstance(self.parameterization, Eps) else sampler.grid
+    def stream(
+        self,
+        num: int,
+        *,
+        generator: Generators = None,
+        condition: Condition = ANY,
+        batch_size: int = BATCH_SIZE,
+        **options: Any,
+    ) -> Iterator[Tensor]:
+        """What `sample` draws, `batch_size` images at a time, so that memory does not grow with `num`.
+
+        With one `torch.Generator` per image they are the images of `sample`.
+        """
+        numbers = self._numbers(condition.labels, num)
+        for first in range(0, num, batch_size):
+            rows = slice(first, min(first + batch_size, num))
+            yield self.sample(
+                rows.stop - first,
+                generator=generator[rows] if isinstance(generator, Sequence) else generator,
+                condition=condition if numbers is None else replace(condition, labels=numbers[rows]),
+                batch_size=batch_size,
+                **options,
+            )
 
     def interpolate(self, first: Tensor, second: Tensor, num: int = 8, **options: Any) -> Tensor:
         """Images on the way between those of two noises [channels, height, width]; `options` are those of `sample`."""
@@ -169,7 +188,7 @@ class Generator:
         """The noise from which a deterministic sampler makes the images again, up to the sampler's error."""
 
         def run(denoise: Denoiser, part: Tensor, own: Generators) -> Tensor:
-            return inversion.encode(denoise, self.schedule, part, sampler, num_steps, grid=grid or self._grid(sampler))
+            return inversion.encode(denoise, self.schedule, part, sampler, num_steps, grid=grid)
 
         return self._in_batches(run, images.to(self.device), condition, None, batch_size)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -78,8 +79,9 @@ def evaluate_generator(
     `features` are the pixels where left out. Raises `OptionError` for too few images.
     """
     features = PixelFeatures() if features is None else features
-    drawn = generator.sample(num, sampler=sampler, num_steps=num_steps, generator=seeded(range(seed, seed + num)))
-    found, gold = _features(features, generator, generator.scale.decode(drawn)), _of(features, generator, real)
+    images = generator.stream(num, sampler=sampler, num_steps=num_steps, generator=seeded(range(seed, seed + num)))
+    drawn = np.concatenate([generator.scale.decode(part) for part in images])
+    found, gold = _features(features, generator, drawn), _of(features, generator, real)
     known = None if training is None else _of(features, generator, training)
     values: dict[str, Any] = evaluate_images(found, gold, known).to_json()
     values |= {"features": type(features).__name__, "sampler": str(sampler), "num_steps": num_steps}
@@ -141,7 +143,7 @@ def _bits(generator: Generator, real: ImageSet, num: int, seed: int) -> dict[str
 
 
 def _neighbours(
-    generator: Generator, drawn: Tensor, found: Tensor, training: ImageSet, known: Tensor | None
+    generator: Generator, drawn: Pixels, found: Tensor, training: ImageSet, known: Tensor | None
 ) -> Pixels | None:
     """The images nearest to the training set, each beside its nearest training images."""
     if known is None:
@@ -150,6 +152,6 @@ def _neighbours(
     near = nearest_neighbours(found, known, k)
     rows = []
     for index in near.distances[:, 0].argsort()[:SHOWN].tolist():
-        trained = training.scale.encode(training.pixels[near.indices[index].numpy()])
-        rows.append(torch.cat([drawn[index : index + 1].cpu(), trained]))
-    return arrange_grid(generator.pixels(torch.cat(rows)), columns=k + 1)
+        rows += [drawn[index : index + 1], training.pixels[near.indices[index].numpy()]]
+    shown = generator.pixels(generator.scale.encode(np.concatenate(rows)))  # with 255 as white
+    return arrange_grid(shown, columns=k + 1)

@@ -19,7 +19,7 @@ from kexue.training.recipe import TrainingRecipe
 from kexue.training.resumable import BEST
 
 MEMORY = "recipe.json"
-FREE_TO_CHANGE = ("output", "device", "save_steps")  # a resumed training may differ in these
+FREE_TO_CHANGE = ("output", "device", "save_steps", "compile")  # a resumed training may differ in these
 
 
 def describe(recipe: TrainingRecipe, content: Iterable[bytes]) -> dict[str, Any]:

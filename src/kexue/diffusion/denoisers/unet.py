@@ -16,6 +16,7 @@ from kexue.errors import OptionError, unknown
 PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {"block_out_channels": (32, 64), "layers_per_block": 1, "attention": (1,), "norm_num_groups": 8},
     "small": {"block_out_channels": (32, 64, 128), "layers_per_block": 1, "attention": (2,), "norm_num_groups": 8},
+    "medium": {"block_out_channels": (64, 128, 256), "layers_per_block": 1, "attention": (1,)},
     "base": {"block_out_channels": (128, 256, 256, 256), "layers_per_block": 2, "attention": (1,)},
 }
 """Sizes by name; `attention` are the levels that have it, 0 the finest. "base" is Ho's network for CIFAR-10."""

@@ -30,7 +30,11 @@ class PixelScale:
 
     def encode(self, pixels: Pixels) -> Tensor:
         """float32[n, c, h, w] in [-1, 1] of uint8[n, h, w, c]."""
-        return torch.from_numpy(pixels).movedim(-1, -3).float() * (2 / self.max_value) - 1
+        return self.spread(torch.from_numpy(pixels))
+
+    def spread(self, pixels: Tensor) -> Tensor:
+        """The same of a tensor, where it is."""
+        return pixels.movedim(-1, -3).float() * (2 / self.max_value) - 1
 
     def decode(self, x: Tensor) -> Pixels:
         """uint8[n, h, w, c] of float[n, c, h, w]: the nearest pixels, what lies outside [-1, 1] cut off."""

@@ -9,6 +9,7 @@ has to be cut off, and covariances without full rank need nothing added to their
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -20,7 +21,7 @@ from kexue.errors import DataError, OptionError
 from kexue.files import atomic_write
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Moments:
     """Mean [dim] and covariance [dim, dim] of features, float64, and of how many."""
 
@@ -37,10 +38,17 @@ class Moments:
         centred = exact - exact.mean(0)
         return cls(exact.mean(0), centred.mT @ centred / (len(exact) - 1), len(exact))
 
+    @cached_property
+    def root(self) -> Tensor:
+        """The square root of the covariance."""
+        values, vectors = torch.linalg.eigh(self.covariance)
+        root: Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors.mT
+        return root
+
     def save(self, path: str | Path) -> None:
         """As an npz file with `mu` and `sigma`, the names that other FID programs use."""
         with atomic_write(path, binary=True) as file:
-            np.savez_compressed(file, mu=self.mean.numpy(), sigma=self.covariance.numpy(), count=np.array(self.count))
+            np.savez_compressed(file, mu=self.mean.cpu(), sigma=self.covariance.cpu(), count=self.count)
 
     @classmethod
     def load(cls, path: str | Path) -> Moments:
@@ -58,13 +66,6 @@ def frechet_distance(one: Moments, other: Moments) -> float:
     """The squared distance d^2, which is what FID reports; raises `OptionError` if the features differ in number."""
     if one.mean.shape != other.mean.shape:
         raise OptionError(f"features of {len(one.mean)} and of {len(other.mean)} numbers cannot be compared")
-    root = _square_root(one.covariance)
-    overlap = torch.linalg.eigvalsh(root @ other.covariance @ root).clamp(min=0).sqrt().sum()
+    overlap = torch.linalg.eigvalsh(one.root @ other.covariance @ one.root).clamp(min=0).sqrt().sum()
     spread = one.covariance.trace() + other.covariance.trace() - 2 * overlap
     return float((one.mean - other.mean).square().sum() + spread)
-
-
-def _square_root(covariance: Tensor) -> Tensor:
-    values, vectors = torch.linalg.eigh(covariance)
-    root: Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors.mT
-    return root

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -12,7 +13,6 @@ from kexue.diffusion.denoising import NetworkDenoiser
 from kexue.diffusion.objectives import Objective, training_loss
 from kexue.diffusion.prediction import Parameterization
 from kexue.diffusion.schedules import Schedule
-from kexue.training.generation.dataset import Draws, draw
 from kexue.training.generation.recipe import GenerationRecipe
 
 
@@ -25,31 +25,20 @@ class GenerationModel(nn.Module):
         self.schedule: Schedule = recipe.make_schedule()
         self.parameterization: Parameterization = recipe.make_parameterization()
         self.objective: Objective = recipe.make_objective()
-        self.seed = recipe.seed
         self.batch_size = recipe.batch_size
-        self.label_dropout = recipe.label_dropout
-        self.flip = recipe.flip
+        # A function, so that the network has no second name; of one shape, so that it is compiled once.
+        self._compiled = torch.compile(network.forward, dynamic=False) if recipe.compile else None
 
-    def forward(self, x0: Tensor, place: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
-        """The loss of images [batch, ...] at `place` long[batch, 3]: their epoch, their batch, their row in it."""
-        draws = self._draws(x0, place)
-        if self.flip:
-            x0 = torch.where(draws.mirrored[:, None, None, None], x0.flip(-1), x0)
-        if labels is not None:
-            labels = torch.where(draws.labelled, labels, self.network.num_classes)
-        return {"loss": self.losses(x0, draws.t, draws.eps, labels).mean()}
+    def forward(self, x0: Tensor, t: Tensor, eps: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
+        """The mean loss of images [batch, ...] at times t[batch] with noise eps like the images."""
+        denoise = self.denoiser(labels, self._compiled)
+        return {"loss": training_loss(denoise, self.schedule, self.objective, x0, t, eps).mean()}
 
     def losses(self, x0: Tensor, t: Tensor, eps: Tensor, labels: Tensor | None = None) -> Tensor:
         """The loss of each image at its time with its noise: [batch]."""
         return training_loss(self.denoiser(labels), self.schedule, self.objective, x0, t, eps)
 
-    def denoiser(self, labels: Tensor | None = None) -> NetworkDenoiser:
-        """The network as samplers use it."""
-        network = partial(self.network, labels=labels)
+    def denoiser(self, labels: Tensor | None = None, compiled: Callable[..., Tensor] | None = None) -> NetworkDenoiser:
+        """The network as samplers use it, or its compiled twin."""
+        network = partial(compiled or self.network, labels=labels)
         return NetworkDenoiser(network, self.schedule, self.parameterization)
-
-    def _draws(self, x0: Tensor, place: Tensor) -> Draws:
-        """Those of the whole batch, whatever part of it this process has; all rows are of one batch."""
-        epoch, batch = place[0, :2].tolist()
-        whole = draw(self.seed, epoch, batch, (self.batch_size, *x0.shape[1:]), x0.device, self.label_dropout)
-        return whole.rows(place[:, 2])

@@ -46,7 +46,7 @@ class GenerationRecipe(TrainingRecipe):
 
     # model
     network: Literal["unet", "gau"] = "unet"
-    preset: Literal["tiny", "small", "base"] = "small"
+    preset: Literal["tiny", "small", "medium", "base"] = "small"
     dropout: float = Field(0.0, ge=0, lt=1)
     schedule: PartOrName = "linear_vp"
     parameterization: PartOrName = Field("v", description="what the network says; v is good at few steps, eps is not")
@@ -59,6 +59,7 @@ class GenerationRecipe(TrainingRecipe):
     weight_decay: float = Field(0.0, ge=0)
     warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps")
     ema: float = Field(0.999, ge=0, lt=1, description="decay of the moving average of the weights; 0: none")
+    compile: bool = Field(False, description="of the network: a minute at the start, on a GPU faster steps after it")
 
     # pictures while it trains
     num_samples: int = Field(36, ge=0, description="images in a grid; 0: none")

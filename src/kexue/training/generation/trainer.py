@@ -46,8 +46,9 @@ class GenerationTrainer(ResumableTrainer):
             EpochOrder(len(data.train), recipe.batch_size, recipe.seed),
             learning_rate=recipe.learning_rate,
             callbacks=callbacks,
-            data_collator=Collator(data.train, recipe.conditional),
         )
+        self.data_collator = Collator(data.train, recipe, self.args.device)
+        self.args.dataloader_pin_memory = False  # what is collated is on the device already
 
     def measure(self) -> dict[str, float]:
         """The loss on dev, in all and by time; now and then a grid of samples is written."""
