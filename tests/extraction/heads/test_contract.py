@@ -117,6 +117,20 @@ def test_a_batch_without_gold_has_a_finite_loss_and_reaches_every_weight(name: s
 
 @every_head
 @torch.no_grad()
+def test_gold_that_is_given_twice_counts_once(name: str):
+    """Elsewhere: a shared subject takes a slot for each triple, and the loss turns negative."""
+    head = new_head(name)
+    hidden, mask = padded(texts_of(7), 7)
+    once = links_of(7)
+    twice = Links(once.spans * 2, once.triples * 2)
+    assert_close(
+        head.loss(hidden, mask, head.targets([once])),
+        head.loss(hidden, mask, head.targets([twice])),
+    )
+
+
+@every_head
+@torch.no_grad()
 def test_an_empty_document_costs_nothing_and_holds_nothing(name: str):
     head = new_head(name)
     hidden, mask = padded(texts_of(0, 4), 4)
@@ -211,3 +225,24 @@ def test_an_untrained_model_is_bounded(name: str):
     hidden, mask = torch.randn(2, 160, 32), torch.ones(2, 160, dtype=torch.bool)
     for found in fitted.model.head.decode(hidden, mask, floor=-3.0):
         assert len(found.spans) <= 128 + 512 and len(found.triples) <= 512 + 128 / 2
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@every_head
+def test_a_gpu_gives_the_losses_gradients_and_candidates_of_the_processor(name: str):
+    head, (hidden, mask) = new_head(name), padded(texts_of(9, 5), 9)
+    there = new_head(name).cuda()
+    targets = head.targets([links_of(9), links_of(5)])
+    ours, theirs = (
+        of.loss(hidden.to(device), mask.to(device), {key: value.to(device) for key, value in targets.items()})
+        for of, device in ((head, "cpu"), (there, "cuda"))
+    )
+    assert_close(ours, theirs.cpu(), rtol=1e-4, atol=1e-3)
+    ours.sum().backward()
+    theirs.sum().backward()
+    for one, other in zip(head.parameters(), there.parameters(), strict=True):
+        assert_close(one.grad, other.grad.cpu(), rtol=1e-3, atol=1e-3)
+    with torch.no_grad():
+        for one, other in zip(head.decode(hidden, mask), there.decode(hidden.cuda(), mask.cuda()), strict=True):
+            assert_same(one, other)
