@@ -13,6 +13,7 @@ from kexue.extraction.checkpoint import load_checkpoint, save_checkpoint
 from kexue.extraction.decoding import Bounds, Candidates
 from kexue.extraction.heads import HEADS
 from kexue.extraction.heads.head import Head
+from kexue.extraction.inference import find_candidates
 from kexue.extraction.links import Links
 from kexue.extraction.model import ExtractionConfig
 from kexue.extraction.reach import Reach
@@ -217,6 +218,17 @@ def test_four_sentences_are_learnt_by_heart(name: str):
 @every_head
 def test_twenty_sentences_are_learnt_by_heart(name: str):
     assert set(learnt(name, 20, 400).f1().values()) == {1.0}
+
+
+@every_head
+def test_a_text_of_many_windows_is_searched_to_its_end(name: str):
+    fitted = untrained(name, learnt(name, 4).documents)
+    model, tokenizer = fitted.model, fitted.checkpoint.text_tokenizer
+    model.config.window, model.config.overlap, model.config.span_width = 8, 2, 1
+    text = " ".join(document.text for document in fitted.documents)
+    (found,) = find_candidates(model, tokenizer, [text], floor=-1e9, bounds=Bounds(10**4, 0, 5, 0))
+    assert len(found.tokens) > 50
+    assert int(found.candidates.spans[:, 2].max()) == len(found.tokens) - 1
 
 
 @every_head
