@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from kexue.layers.token_pair_scores import LinkScores
+from kexue.layers.token_pair_scores import LinkScores, PairScores
 from kexue.ops.precision import exact_dtype, without_autocast
 
 CHUNK = 2**22
@@ -79,7 +79,7 @@ class PairVectors:
 
 
 @dataclass(frozen=True, eq=False)
-class HandshakingScores(LinkScores):
+class HandshakingScores(PairScores, LinkScores):
     """Scores of ordered pairs from vectors of unordered ones.
 
     `read` turns vectors [..., dim] into the scores [..., num_labels, 2] of (first, second) and of (second, first),

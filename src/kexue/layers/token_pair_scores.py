@@ -42,8 +42,13 @@ class PairScores(ABC):
         return self.block(slice(None), slice(None))
 
 
-class LinkScores(PairScores):
+class LinkScores(ABC):
     """Scores that can be asked for at chosen tokens."""
+
+    @property
+    @abstractmethod
+    def num_labels(self) -> int:
+        """How many labels are scored."""
 
     @abstractmethod
     def at(self, batch: int, starts: Int[Tensor, " m"], ends: Int[Tensor, " n"]) -> Float[Tensor, "num_labels m n"]:
@@ -56,7 +61,7 @@ class LinkScores(PairScores):
         """The scores of single pairs of several texts."""
 
 
-class TokenPairScores(LinkScores):
+class TokenPairScores(PairScores, LinkScores):
     """Scores that are trained as such: every pair is a class of its label."""
 
     @abstractmethod
