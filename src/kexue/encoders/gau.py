@@ -2,7 +2,7 @@
 
 It is set up as GAU-alpha (Su, kexue.fm/archives/9052, 2022): no biases, a norm without gain, rotary
 positions, and for N layers weights begun at N^(-1/3) of the usual size, which spares the warm-up.
-Importing this module makes `AutoConfig` and `AutoModel` know the model type "gau".
+Importing this module makes `AutoConfig`, `AutoModel` and `AutoModelForMaskedLM` know the model type "gau".
 """
 
 from __future__ import annotations
@@ -13,19 +13,22 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, PretrainedConfig, PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.modeling_outputs import BaseModelOutput
+from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput
 
 from kexue.errors import OptionError, unknown
 from kexue.layers.gau import ATTENTION_MAPS, GatedAttentionUnit
 from kexue.layers.global_pointer import TRUNCATED_STD
+from kexue.ops.precision import exact_dtype
 
 NORMS: dict[str, Callable[[int, float], nn.Module]] = {
     "rms": lambda dim, tiny: nn.RMSNorm(dim, eps=tiny, elementwise_affine=False),
     "layer": lambda dim, tiny: nn.LayerNorm(dim, eps=tiny),
 }
+IGNORED = -100
+"""The label of a token that is not to be predicted."""
 PRESETS: dict[str, dict[str, int]] = {
     "gau-tiny": {"hidden_size": 256, "num_hidden_layers": 6},
     "gau-small": {"hidden_size": 384, "num_hidden_layers": 12},
@@ -50,6 +53,9 @@ class GAUConfig(PretrainedConfig):
         attention_dropout: dropout of attention weights.
         rotary_base: base of the rotary angles.
         pad_token_id: the token that fills up a batch.
+        type_vocab_size: number of different segments whose embedding is added to the tokens'; 0 for none.
+        sparse_prediction: with labels given, score the labelled tokens alone (for masked language models).
+        tie_word_embeddings: whether a masked language model's scores are products with the embeddings.
 
     Raises `OptionError` for an unknown attention or norm.
     """
@@ -70,6 +76,9 @@ class GAUConfig(PretrainedConfig):
         attention_dropout: float = 0.1,
         rotary_base: float = 10000.0,
         pad_token_id: int | None = 0,
+        type_vocab_size: int = 0,
+        sparse_prediction: bool = False,
+        tie_word_embeddings: bool = True,
         **kwargs: Any,
     ) -> None:
         for kind, name, table in (("attention", attention, ATTENTION_MAPS), ("norm", norm, NORMS)):
@@ -86,6 +95,9 @@ class GAUConfig(PretrainedConfig):
         self.hidden_dropout = hidden_dropout
         self.attention_dropout = attention_dropout
         self.rotary_base = rotary_base
+        self.type_vocab_size = type_vocab_size
+        self.sparse_prediction = sparse_prediction
+        self.tie_word_embeddings = tie_word_embeddings
         super().__init__(pad_token_id=pad_token_id, **kwargs)
 
     @classmethod
@@ -118,53 +130,13 @@ class GAULayer(GradientCheckpointingLayer):
         return self.norm(x + self.dropout(self.unit(x, mask)))
 
 
-class GAUModel(PreTrainedModel):
-    """Tokens to hidden states through a stack of gated attention units; texts of any length."""
+class GAUPreTrainedModel(PreTrainedModel):
+    """What encoder and masked language model share: how weights begin."""
 
     config_class = GAUConfig
     base_model_prefix = "gau"
     supports_gradient_checkpointing = True
     _no_split_modules = ["GAULayer"]  # noqa: RUF012
-
-    def __init__(self, config: GAUConfig) -> None:
-        super().__init__(config)
-        self.embedding = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
-        self.norm = NORMS[config.norm](config.hidden_size, config.norm_tiny)
-        self.dropout = nn.Dropout(config.hidden_dropout)
-        self.layers = nn.ModuleList(GAULayer(config) for _ in range(config.num_hidden_layers))
-        self.post_init()
-
-    def get_input_embeddings(self) -> nn.Embedding:
-        return self.embedding
-
-    def set_input_embeddings(self, value: nn.Embedding) -> None:
-        self.embedding = value
-
-    def forward(
-        self,
-        input_ids: Int[Tensor, "batch seq"] | None = None,
-        attention_mask: Shaped[Tensor, "batch seq"] | None = None,
-        inputs_embeds: Float[Tensor, "batch seq dim"] | None = None,
-        output_hidden_states: bool | None = None,
-        **kwargs: Any,
-    ) -> BaseModelOutput:
-        """Hidden states float[batch, seq, dim] of the tokens, or of `inputs_embeds` given in their place.
-
-        `attention_mask` is nonzero for tokens, all of them where left out. With `output_hidden_states` the
-        states before the first and after every layer are returned too.
-        """
-        embedded = self.embedding(input_ids) if inputs_embeds is None else inputs_embeds
-        if attention_mask is None:
-            attention_mask = torch.ones(embedded.shape[:-1], device=embedded.device)
-        mask = attention_mask.bool()
-        wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
-        state = self.dropout(self.norm(embedded))
-        states = [state]
-        for layer in self.layers:
-            state = layer(state, mask)
-            if wanted:
-                states.append(state)
-        return BaseModelOutput(state, hidden_states=tuple(states) if wanted else None)
 
     def _init_weights(self, module: nn.Module) -> None:
         """Weights that keep the variance, times N^(-1/3): a unit holds three matrices in series (9052)."""
@@ -183,6 +155,109 @@ class GAUModel(PreTrainedModel):
             init.zeros_(module.bias)
 
 
+class GAUModel(GAUPreTrainedModel):
+    """Tokens to hidden states through a stack of gated attention units; texts of any length."""
+
+    def __init__(self, config: GAUConfig) -> None:
+        super().__init__(config)
+        self.embedding = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
+        if config.type_vocab_size:
+            self.segment_embedding = nn.Embedding(config.type_vocab_size, config.hidden_size)
+        self.norm = NORMS[config.norm](config.hidden_size, config.norm_tiny)
+        self.dropout = nn.Dropout(config.hidden_dropout)
+        self.layers = nn.ModuleList(GAULayer(config) for _ in range(config.num_hidden_layers))
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        return self.embedding
+
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
+        self.embedding = value
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "batch seq"] | None = None,
+        attention_mask: Shaped[Tensor, "batch seq"] | None = None,
+        token_type_ids: Int[Tensor, "batch seq"] | None = None,
+        inputs_embeds: Float[Tensor, "batch seq dim"] | None = None,
+        output_hidden_states: bool | None = None,
+        **kwargs: Any,
+    ) -> BaseModelOutput:
+        """Hidden states float[batch, seq, dim] of the tokens, or of `inputs_embeds` given in their place.
+
+        `attention_mask` is nonzero for tokens, all of them where left out; `token_type_ids` are the tokens'
+        segments, 0 where left out. With `output_hidden_states` the states before the first and after every layer
+        are returned too.
+        """
+        embedded = self.embedding(input_ids) if inputs_embeds is None else inputs_embeds
+        if self.config.type_vocab_size:
+            embedded = embedded + self._segments(token_type_ids)
+        if attention_mask is None:
+            attention_mask = torch.ones(embedded.shape[:-1], device=embedded.device)
+        mask = attention_mask.bool()
+        wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        state = self.dropout(self.norm(embedded))
+        states = [state]
+        for layer in self.layers:
+            state = layer(state, mask)
+            if wanted:
+                states.append(state)
+        return BaseModelOutput(state, hidden_states=tuple(states) if wanted else None)
+
+    def _segments(self, ids: Tensor | None) -> Tensor:
+        """Embeddings of the tokens' segments, float[batch, seq, dim] or float[dim]."""
+        return self.segment_embedding.weight[0] if ids is None else self.segment_embedding(ids)
+
+
+class GAUForMaskedLM(GAUPreTrainedModel):
+    """The encoder with the head of GAU-alpha: the scores of a token are the products with all embeddings.
+
+    There is no layer between, no bias, and no parameter beside the encoder's, as in its published code.
+    """
+
+    _tied_weights_keys = {"decoder.weight": "gau.embedding.weight"}  # noqa: RUF012
+
+    def __init__(self, config: GAUConfig) -> None:
+        super().__init__(config)
+        self.gau = GAUModel(config)
+        self.dropout = nn.Dropout(config.hidden_dropout)
+        self.decoder = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.post_init()
+
+    def get_output_embeddings(self) -> nn.Linear:
+        return self.decoder
+
+    def set_output_embeddings(self, new_embeddings: nn.Linear) -> None:
+        self.decoder = new_embeddings
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "batch seq"] | None = None,
+        attention_mask: Shaped[Tensor, "batch seq"] | None = None,
+        labels: Int[Tensor, "batch seq"] | None = None,
+        **kwargs: Any,
+    ) -> MaskedLMOutput:
+        """Logits float[batch, seq, vocab] and, with `labels` given, the mean cross-entropy where they are not -100.
+
+        With `sparse_prediction` in the configuration and labels given, the logits are those of the labelled
+        tokens alone, float[labelled, vocab], in the order of the flattened batch. Without any label the loss is 0.
+        """
+        encoded = self.gau(input_ids, attention_mask, **kwargs)
+        state = encoded.last_hidden_state
+        if labels is not None and self.config.sparse_prediction:
+            state, labels = state[labels != IGNORED], labels[labels != IGNORED]
+        logits = self.decoder(self.dropout(state))
+        loss = None if labels is None else _masked_cross_entropy(logits, labels)
+        return MaskedLMOutput(loss=loss, logits=logits, hidden_states=encoded.hidden_states)
+
+
+def _masked_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """The mean over the labelled tokens, in float32 at least; 0 where there is none."""
+    exact = logits.flatten(0, -2).to(exact_dtype(logits))
+    total = nn.functional.cross_entropy(exact, labels.flatten(), ignore_index=IGNORED, reduction="sum")
+    return total / (labels != IGNORED).sum().clamp(min=1)
+
+
 def _truncated_normal(weight: Tensor, std: float) -> None:
     """Fill with a normal law cut off at two standard deviations, so that `std` is what remains of it."""
     wide = std / TRUNCATED_STD
@@ -191,3 +266,4 @@ def _truncated_normal(weight: Tensor, std: float) -> None:
 
 AutoConfig.register("gau", GAUConfig, exist_ok=True)
 AutoModel.register(GAUConfig, GAUModel, exist_ok=True)
+AutoModelForMaskedLM.register(GAUConfig, GAUForMaskedLM, exist_ok=True)
