@@ -7,9 +7,10 @@ import torch
 from torch.testing import assert_close
 from transformers import AutoConfig, AutoModel
 
-from kexue.encoders.gau import NORMS, PRESETS, GAUConfig, GAUModel
+from kexue.encoders.gau import PRESETS, GAUConfig, GAUModel
 from kexue.errors import OptionError
-from kexue.layers.gau import ATTENTION_MAPS
+from kexue.layers.norm import NORMS
+from kexue.ops.attention import ATTENTIONS
 
 
 def model_of(**changes) -> GAUModel:
@@ -19,7 +20,7 @@ def model_of(**changes) -> GAUModel:
 
 
 @pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("attention", ATTENTION_MAPS)
+@pytest.mark.parametrize("attention", ATTENTIONS)
 def test_a_saved_model_comes_back_through_auto_model(attention, norm, tmp_path):
     model = model_of(attention=attention, norm=norm)
     for weight in model.parameters():
@@ -33,7 +34,7 @@ def test_a_saved_model_comes_back_through_auto_model(attention, norm, tmp_path):
     assert not list(tmp_path.glob("*.bin"))
 
 
-@pytest.mark.parametrize("attention", ATTENTION_MAPS)
+@pytest.mark.parametrize("attention", ATTENTIONS)
 def test_padding_and_neighbours_in_the_batch_change_nothing(attention):
     model = model_of(attention=attention)
     ids = torch.randint(1, 50, (3, 9))

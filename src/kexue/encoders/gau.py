@@ -7,7 +7,6 @@ Importing this module makes `AutoConfig`, `AutoModel` and `AutoModelForMaskedLM`
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,14 +18,12 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput
 
 from kexue.errors import OptionError, unknown
-from kexue.layers.gau import ATTENTION_MAPS, GatedAttentionUnit
+from kexue.layers.gau import GatedAttentionUnit
 from kexue.layers.global_pointer import TRUNCATED_STD
+from kexue.layers.norm import NORMS
+from kexue.ops.attention import ATTENTIONS
 from kexue.ops.precision import exact_dtype
 
-NORMS: dict[str, Callable[[int, float], nn.Module]] = {
-    "rms": lambda dim, tiny: nn.RMSNorm(dim, eps=tiny, elementwise_affine=False),
-    "layer": lambda dim, tiny: nn.LayerNorm(dim, eps=tiny),
-}
 IGNORED = -100
 """The label of a token that is not to be predicted."""
 PRESETS: dict[str, dict[str, int]] = {
@@ -46,7 +43,7 @@ class GAUConfig(PretrainedConfig):
         num_hidden_layers: number N of units.
         expansion: width of the gate against `hidden_size`.
         key_dim: width s of queries and keys.
-        attention: one of `ATTENTION_MAPS`.
+        attention: one of `ATTENTIONS`.
         norm: one of `NORMS`.
         norm_tiny: what the norm adds to the variance.
         hidden_dropout: dropout after the embedding and each unit.
@@ -81,7 +78,7 @@ class GAUConfig(PretrainedConfig):
         tie_word_embeddings: bool = True,
         **kwargs: Any,
     ) -> None:
-        for kind, name, table in (("attention", attention, ATTENTION_MAPS), ("norm", norm, NORMS)):
+        for kind, name, table in (("attention", attention, ATTENTIONS), ("norm", norm, NORMS)):
             if name not in table:
                 raise OptionError(unknown(kind, name, list(table)))
         self.vocab_size = vocab_size
@@ -117,7 +114,7 @@ class GAULayer(GradientCheckpointingLayer):
             config.hidden_size,
             expansion=config.expansion,
             key_dim=config.key_dim,
-            attention=ATTENTION_MAPS[config.attention](),
+            attention=ATTENTIONS[config.attention](),
             dropout=config.attention_dropout,
             rotary_base=config.rotary_base,
         )
