@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 ROW, COLUMN, MIX = 0x2545F491, 0x3C6EF372, 0x45D9F3B
-"""Odd-looking constants that spread bits; MIX is that of the finaliser known as lowbias32's elder."""
+"""Odd numbers that spread bits by multiplication."""
 
 
 def draw_seeds(num_texts: int, device: torch.device) -> Int[Tensor, " texts"]:
@@ -31,9 +31,9 @@ def dropped(
     """Where weights fall: each with probability `rate`."""
     places = torch.arange(rows.start, rows.stop, dtype=torch.int32, device=seeds.device)
     columns = torch.arange(num_columns, dtype=torch.int32, device=seeds.device)
-    by_row = _spread(seeds[:, None] + places * ROW)
-    bits = _spread(by_row.unsqueeze(-1) + _spread(columns * COLUMN))
-    return bits < int(rate * 2**32) - 2**31
+    bits = _spread(seeds[:, None] + places * ROW).unsqueeze(-1) + _spread(columns * COLUMN)
+    # A last round for each pair; its highest bits, on which the comparison depends, are mixed best.
+    return (bits ^ (bits >> 16)) * MIX < int(rate * 2**32) - 2**31
 
 
 def thin(
@@ -45,6 +45,6 @@ def thin(
 
 def _spread(bits: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
     """Every bit of the result depends on every bit given."""
-    bits = (bits ^ (bits >> 16)) * MIX
-    bits = (bits ^ (bits >> 15)) * MIX
-    return bits ^ (bits >> 16)
+    for _ in range(2):
+        bits = (bits ^ (bits >> 16 & 0xFFFF)) * MIX
+    return bits ^ (bits >> 16 & 0xFFFF)

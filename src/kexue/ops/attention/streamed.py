@@ -130,7 +130,7 @@ def hide(scores: Scores, mask: Bool[Tensor, "texts columns"] | None, rows: slice
     return scores
 
 
-def _scores(query: Rows, key: Rows, mask: Mask | None, texts: slice, rows: slice, *, causal: bool) -> Scores:
+def _scores(query: Rows, key: Rows, mask: Mask | None, texts: slice, rows: slice, *, causal: bool) -> Tensor:
     seen = slice(0, rows.stop if causal else query.shape[1])
     scores = query[texts, rows] @ key[texts, seen].mT
     return hide(scores, None if mask is None else mask[texts, seen], rows, causal=causal)
