@@ -92,7 +92,7 @@ def test_it_learns_which_tokens_stand_beside_a_marked_one():
     model = model_of(num_hidden_layers=2, hidden_dropout=0.0, attention_dropout=0.0).train()
     probe = torch.nn.Linear(32, 1)
     optimizer = torch.optim.Adam([*model.parameters(), *probe.parameters()], 3e-3)
-    for _ in range(120):
+    for _ in range(150):
         ids = torch.randint(1, 10, (16, 12))
         target = torch.nn.functional.pad(ids[:, :-1] == 7, (1, 0)).float()
         scores = probe(model(ids).last_hidden_state)[..., 0]

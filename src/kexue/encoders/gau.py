@@ -1,15 +1,14 @@
-"""The GAU encoder: post-norm gated attention units as a transformers model, `x <- norm(x + GAU(x))`.
+"""The GAU encoder: gated attention units one after the other as a transformers model, `x <- norm(x + GAU(x))`.
 
-It is set up as GAU-alpha (Su, kexue.fm/archives/9052, 2022): no biases, a norm without gain, rotary
-positions, and for N layers weights begun at N^(-1/3) of the usual size, which spares the warm-up.
+By default it is set up as GAU-alpha (Su, kexue.fm/archives/9052, 2022): no biases, a norm without gain after each
+sum, rotary positions, and for N layers weights begun at N^(-1/3) of the usual size, which spares the warm-up.
 Importing this module makes `AutoConfig`, `AutoModel` and `AutoModelForMaskedLM` know the model type "gau".
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, PretrainedConfig, PreTrainedModel
@@ -20,6 +19,7 @@ from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput
 from kexue.errors import OptionError, unknown
 from kexue.layers.gau import GatedAttentionUnit
 from kexue.layers.global_pointer import TRUNCATED_STD
+from kexue.layers.initialization import INITIALIZATIONS, UnitSizes
 from kexue.layers.norm import NORMS
 from kexue.ops.attention import ATTENTIONS
 from kexue.ops.precision import exact_dtype
@@ -44,11 +44,14 @@ class GAUConfig(PretrainedConfig):
         expansion: width of the gate against `hidden_size`.
         key_dim: width s of queries and keys.
         attention: one of `ATTENTIONS`.
+        causal: whether a token sees itself and those before it only.
+        initialization: how the units' weights begin, one of `INITIALIZATIONS`.
         norm: one of `NORMS`.
+        norm_position: "post", after each sum of state and branch, or "pre", before each unit.
         norm_tiny: what the norm adds to the variance.
         hidden_dropout: dropout after the embedding and each unit.
         attention_dropout: dropout of attention weights.
-        rotary_base: base of the rotary angles.
+        rotary_base: base of the rotary angles; None for an encoder without positions.
         pad_token_id: the token that fills up a batch.
         type_vocab_size: number of different segments whose embedding is added to the tokens'; 0 for none.
         sparse_prediction: with labels given, score the labelled tokens alone (for masked language models).
@@ -67,18 +70,26 @@ class GAUConfig(PretrainedConfig):
         expansion: int = 2,
         key_dim: int = 128,
         attention: str = "entropy_invariant_softmax",
+        causal: bool = False,
+        initialization: str = "depth_scaled",
         norm: str = "rms",
+        norm_position: str = "post",
         norm_tiny: float = 1e-6,
         hidden_dropout: float = 0.1,
         attention_dropout: float = 0.1,
-        rotary_base: float = 10000.0,
+        rotary_base: float | None = 10000.0,
         pad_token_id: int | None = 0,
         type_vocab_size: int = 0,
         sparse_prediction: bool = False,
         tie_word_embeddings: bool = True,
         **kwargs: Any,
     ) -> None:
-        for kind, name, table in (("attention", attention, ATTENTIONS), ("norm", norm, NORMS)):
+        for kind, name, table in (
+            ("attention", attention, ATTENTIONS),
+            ("initialization", initialization, INITIALIZATIONS),
+            ("norm", norm, NORMS),
+            ("norm position", norm_position, ("post", "pre")),
+        ):
             if name not in table:
                 raise OptionError(unknown(kind, name, list(table)))
         self.vocab_size = vocab_size
@@ -87,7 +98,10 @@ class GAUConfig(PretrainedConfig):
         self.expansion = expansion
         self.key_dim = key_dim
         self.attention = attention
+        self.causal = causal
+        self.initialization = initialization
         self.norm = norm
+        self.norm_position = norm_position
         self.norm_tiny = norm_tiny
         self.hidden_dropout = hidden_dropout
         self.attention_dropout = attention_dropout
@@ -106,7 +120,10 @@ class GAUConfig(PretrainedConfig):
 
 
 class GAULayer(GradientCheckpointingLayer):
-    """norm(x + dropout(GAU(x)))."""
+    """What both kinds of layers are made of: a unit, dropout, a norm."""
+
+    final_norm: ClassVar[bool]
+    """Whether a stack of such layers needs a norm at its end."""
 
     def __init__(self, config: GAUConfig) -> None:
         super().__init__()
@@ -114,17 +131,38 @@ class GAULayer(GradientCheckpointingLayer):
             config.hidden_size,
             expansion=config.expansion,
             key_dim=config.key_dim,
-            attention=ATTENTIONS[config.attention](),
+            attention=ATTENTIONS[config.attention](causal=config.causal),
             dropout=config.attention_dropout,
             rotary_base=config.rotary_base,
         )
         self.dropout = nn.Dropout(config.hidden_dropout)
         self.norm = NORMS[config.norm](config.hidden_size, config.norm_tiny)
 
+
+class PostNormLayer(GAULayer):
+    """norm(x + dropout(GAU(x)))."""
+
+    final_norm = False
+
     def forward(
-        self, x: Float[Tensor, "batch seq dim"], mask: Bool[Tensor, "batch seq"]
+        self, x: Float[Tensor, "batch seq dim"], mask: Bool[Tensor, "batch seq"] | None
     ) -> Float[Tensor, "batch seq dim"]:
         return self.norm(x + self.dropout(self.unit(x, mask)))
+
+
+class PreNormLayer(GAULayer):
+    """x + dropout(GAU(norm(x)))."""
+
+    final_norm = True
+
+    def forward(
+        self, x: Float[Tensor, "batch seq dim"], mask: Bool[Tensor, "batch seq"] | None
+    ) -> Float[Tensor, "batch seq dim"]:
+        return x + self.dropout(self.unit(self.norm(x), mask))
+
+
+LAYERS: dict[str, type[GAULayer]] = {"post": PostNormLayer, "pre": PreNormLayer}
+"""By where the norm stands."""
 
 
 class GAUPreTrainedModel(PreTrainedModel):
@@ -133,23 +171,33 @@ class GAUPreTrainedModel(PreTrainedModel):
     config_class = GAUConfig
     base_model_prefix = "gau"
     supports_gradient_checkpointing = True
-    _no_split_modules = ["GAULayer"]  # noqa: RUF012
+    _no_split_modules = ["PostNormLayer", "PreNormLayer"]  # noqa: RUF012
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Weights that keep the variance, times N^(-1/3): a unit holds three matrices in series (9052)."""
-        if isinstance(module, nn.Linear):
-            depth_gain = self.config.num_hidden_layers ** (-1 / 3)
-            _truncated_normal(module.weight, depth_gain * module.in_features**-0.5)
+        """Units as the configuration says, everything else so that it keeps the variance."""
+        if isinstance(module, GatedAttentionUnit):
+            self._init_unit(module)
+        elif isinstance(module, nn.Linear):
+            _truncated_normal(module.weight, module.in_features**-0.5)
         elif isinstance(module, nn.Embedding):
             _truncated_normal(module.weight, module.embedding_dim**-0.5)
             if module.padding_idx is not None and not getattr(module.weight, "_is_hf_initialized", False):
                 init.zeros_(module.weight[module.padding_idx])
-        elif isinstance(module, GatedAttentionUnit):
-            init.ones_(module.scale)
-            init.zeros_(module.offset)
         elif isinstance(module, nn.LayerNorm):
             init.ones_(module.weight)
             init.zeros_(module.bias)
+
+    def _init_unit(self, unit: GatedAttentionUnit) -> None:
+        """After its two linear layers, which are visited before it."""
+        sizes = UnitSizes(unit.input.in_features, unit.output.in_features, unit.key_dim, self.config.num_hidden_layers)
+        deviations = INITIALIZATIONS[self.config.initialization]().deviations(sizes)
+        if not getattr(unit.input.weight, "_is_hf_initialized", False):
+            gates, keys = unit.input.weight.split([2 * sizes.inner, sizes.key_dim])
+            _truncated_normal(gates, deviations.gate)
+            _truncated_normal(keys, deviations.key)
+        _truncated_normal(unit.output.weight, deviations.output)
+        init.ones_(unit.scale)
+        init.zeros_(unit.offset)
 
 
 class GAUModel(GAUPreTrainedModel):
@@ -162,7 +210,11 @@ class GAUModel(GAUPreTrainedModel):
             self.segment_embedding = nn.Embedding(config.type_vocab_size, config.hidden_size)
         self.norm = NORMS[config.norm](config.hidden_size, config.norm_tiny)
         self.dropout = nn.Dropout(config.hidden_dropout)
-        self.layers = nn.ModuleList(GAULayer(config) for _ in range(config.num_hidden_layers))
+        layer = LAYERS[config.norm_position]
+        self.layers = nn.ModuleList(layer(config) for _ in range(config.num_hidden_layers))
+        self.final_norm = (
+            NORMS[config.norm](config.hidden_size, config.norm_tiny) if layer.final_norm else nn.Identity()
+        )
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Embedding:
@@ -189,17 +241,15 @@ class GAUModel(GAUPreTrainedModel):
         embedded = self.embedding(input_ids) if inputs_embeds is None else inputs_embeds
         if self.config.type_vocab_size:
             embedded = embedded + self._segments(token_type_ids)
-        if attention_mask is None:
-            attention_mask = torch.ones(embedded.shape[:-1], device=embedded.device)
-        mask = attention_mask.bool()
+        mask = None if attention_mask is None else attention_mask.bool()
         wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         state = self.dropout(self.norm(embedded))
         states = [state]
-        for layer in self.layers:
-            state = layer(state, mask)
+        for unit in self.layers:
+            state = unit(state, mask)
             if wanted:
                 states.append(state)
-        return BaseModelOutput(state, hidden_states=tuple(states) if wanted else None)
+        return BaseModelOutput(self.final_norm(state), hidden_states=tuple(states) if wanted else None)
 
     def _segments(self, ids: Tensor | None) -> Tensor:
         """Embeddings of the tokens' segments, float[batch, seq, dim] or float[dim]."""

@@ -80,9 +80,10 @@ class MixedChunk(Attention):
     def _cut(self, vectors: Vectors, value: Values, mask: Mask | None) -> _Chunks:
         if mask is None:
             mask = torch.ones(value.shape[:2], dtype=torch.bool, device=value.device)
-        missing = -value.shape[1] % self.size
+        size = min(self.size, value.shape[1])
+        missing = -value.shape[1] % size
         padded = (nn.functional.pad(x, (0, 0, 0, missing)) for x in (vectors, value, mask.unsqueeze(-1)))
-        vectors, value, mask = (x.unflatten(-2, (-1, self.size)) for x in padded)
+        vectors, value, mask = (x.unflatten(-2, (-1, size)) for x in padded)
         return _Chunks(vectors, value, mask.squeeze(-1))
 
     def _far(self, chunks: _Chunks) -> tuple[Tensor, Tensor, Tensor, Tensor]:
