@@ -14,6 +14,7 @@ from kexue.studies.options import StudyOptions
 
 STUDIES = {
     "distributions": "Discrete distributions as argmax of location plus noise (archives/9085): does the law matter?",
+    "gau-warmup": "Gated attention units with the norm after the sum (archives/8990): do deep stacks need warm-up?",
 }
 
 __all__ = ["STUDIES", "StudyOptions", "run_study"]
@@ -26,4 +27,4 @@ def run_study(name: str, options: StudyOptions) -> Path:
     """
     if name not in STUDIES:
         raise OptionError(unknown("study", name, tuple(STUDIES)))
-    return cast(Path, import_module(f"kexue.studies.{name}").run(options))
+    return cast(Path, import_module(f"kexue.studies.{name.replace('-', '_')}").run(options))

@@ -17,6 +17,7 @@ class StudyOptions:
     output  folder for the page and its pictures
     data    folders of data sets that do not come with the package, by name
     say     takes one line on how far it is
+    device  where to compute; the best there is where left out, for the studies that can use it
     """
 
     output: Path
@@ -24,6 +25,7 @@ class StudyOptions:
     seed: int = 0
     data: Mapping[str, Path] = field(default_factory=dict)
     say: Callable[[str], None] = print
+    device: str | None = None
 
     def check_data(self, known: tuple[str, ...]) -> None:
         """Refuse a data set that the study does not use, and a folder that is not there."""

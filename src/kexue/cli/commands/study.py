@@ -18,6 +18,7 @@ def study(
         list[str] | None, typer.Option(help="NAME=FOLDER of a data set that does not come along; repeat for more.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda, for the studies that train deep networks.")] = None,
 ) -> None:
     """Repeat the study of an article: its claim, what is measured here, a verdict.
 
@@ -29,7 +30,8 @@ def study(
         for known, question in STUDIES.items():
             out.print(f"{known}: {question}", highlight=False)
         return
-    options = StudyOptions(output, quick, seed, _folders(data or []), lambda line: err.print(line, highlight=False))
+    folders = _folders(data or [])
+    options = StudyOptions(output, quick, seed, folders, lambda line: err.print(line, highlight=False), device)
     typer.echo(run_study(name, options))
 
 
