@@ -91,8 +91,8 @@ def _kinds(page: Page, findings: Findings) -> None:
     page.heading("Maps and initialisations")
     page.text(
         """The same ratio for each map and initialisation, with rotary positions (without, in brackets); "depth scaled"
-        is GAU-alpha's N^(-1/3), here for 24 layers. "Xavier fused" takes the matrices of U, V and Z as one, as bert4keras
-        does; "xavier" each for itself."""
+        is GAU-alpha's N^(-1/3), here for 24 layers. "Xavier fused" takes the matrices of U, V and Z as one, as
+        bert4keras does; "xavier" each for itself."""
     )
     for length in sorted({setting.num_tokens for setting in findings.kinds}):
         own = [setting for setting in findings.kinds if setting.num_tokens == length and setting.rotary]
@@ -121,8 +121,8 @@ def _training(page: Page, findings: Findings, sizes: Sizes, drawn: bool) -> None
         f"""Find the hidden fifth of the characters of English sentences (the demo's, {training.length} characters at a
         time, {training.batch_size} stretches a step, {training.steps} steps). Width {training.dim}; as many branches
         for all: N gated units or N/2 Transformer layers, whose parameters are as many. Adam at
-        {training.learning_rate:g}, no clipping, no warm-up but where it says so (over the first quarter). Final loss: mean of the last tenth of the
-        steps; in brackets how many seeds learn from context, that is end below a character's entropy,
+        {training.learning_rate:g}, no clipping, no warm-up but where it says so (over the first quarter). Final loss:
+        mean of the last tenth of the steps; in brackets how many seeds learn from context, that is end below a character's entropy,
         {findings.entropy:.2f} nats, by 0.1."""
     )
     columns = depths(findings.by_depth)
