@@ -122,8 +122,8 @@ def _training(page: Page, findings: Findings, sizes: Sizes, drawn: bool) -> None
         time, {training.batch_size} stretches a step, {training.steps} steps). Width {training.dim}; as many branches
         for all: N gated units or N/2 Transformer layers, whose parameters are as many. Adam at
         {training.learning_rate:g}, no clipping, no warm-up but where it says so (over the first quarter). Final loss:
-        mean of the last tenth of the steps; in brackets how many seeds learn from context, that is end below a character's entropy,
-        {findings.entropy:.2f} nats, by 0.1."""
+        mean of the last tenth of the steps; in brackets how many seeds learn from context, that is end below a
+        character's entropy, {findings.entropy:.2f} nats, by 0.1."""
     )
     columns = depths(findings.by_depth)
     page.table(
