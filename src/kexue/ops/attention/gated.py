@@ -86,26 +86,46 @@ class _Gated(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         hidden, scale, offset, output, cos, sin, mask, seeds, mixed = ctx.saved_tensors
-        inner = output.shape[1]
         d_hidden, d_output = torch.empty_like(hidden), torch.zeros_like(output, dtype=exact_dtype(output))
         d_scale, d_offset = torch.zeros_like(scale), torch.zeros_like(offset)
         with without_autocast(hidden):
             for some in text_blocks(*hidden.shape[:2], hidden.device):
-                h, d_out, av = hidden[some], gradient[some], mixed[some]
-                u, v, z = _parts(nn.functional.silu(h), inner)
-                d_output += d_out.flatten(0, 1).mT @ (u * av).flatten(0, 1)
-                d_gated = d_out @ output
-                vectors = _vectors(z, scale, offset, Turns(cos, sin))
-                d_vectors, d_v = ctx.attention.pull(
-                    vectors, v, _of(mask, some), _dropout(ctx.rate, seeds, some), av, d_gated * u
+                h_u, h_v, h_z = _parts(hidden[some], output.shape[1])
+                d_u, d_v, d_z = _parts(d_hidden[some], output.shape[1])
+                d_av = _pull_gate(gradient[some], mixed[some], h_u, output, d_output, d_u)
+                z = nn.functional.silu(h_z)
+                d_vectors, d_value = ctx.attention.pull(
+                    _vectors(z, scale, offset, Turns(cos, sin)),
+                    nn.functional.silu(h_v),
+                    _of(mask, some),
+                    _dropout(ctx.rate, seeds, some),
+                    mixed[some],
+                    d_av,
                 )
+                _pull_silu(d_value, h_v, d_v)
                 d_affine = turn(d_vectors.to(scale.dtype), Turns(cos, -sin))
                 d_scale += (d_affine * z).sum((1, 2))
                 d_offset += d_affine.sum((1, 2))
-                d_z = torch.einsum("rtnk,rk->tnk", d_affine, scale).to(h.dtype)
-                d_parts = torch.cat((d_gated * av, d_v, d_z), dim=-1)
-                d_hidden[some] = torch.ops.aten.silu_backward(d_parts, h)
+                _pull_silu((d_affine * scale[:, None, None]).sum(0).to(h_z.dtype), h_z, d_z)
         return d_hidden, d_scale, d_offset, d_output.to(output.dtype), *(None,) * 6
+
+
+def _pull_gate(gradient: Tensor, mixed: Tensor, h_u: Tensor, output: Tensor, d_output: Tensor, d_u: Tensor) -> Tensor:
+    """Through (U * A V) W_o: adds to the gradient of W_o, writes that of H_u, and returns that of A V.
+
+    Few tensors as wide as U exist here at a time, as each is a quarter of what a layer keeps.
+    """
+    u = nn.functional.silu(h_u)
+    d_output += gradient.flatten(0, 1).mT @ (u * mixed).flatten(0, 1)
+    d_gated = gradient @ output
+    d_mixed = u.mul_(d_gated)
+    _pull_silu(d_gated.mul_(mixed), h_u, d_u)
+    return d_mixed
+
+
+def _pull_silu(gradient: Tensor, h: Tensor, d_h: Tensor) -> None:
+    """Writes the gradient of h, given that of silu(h)."""
+    d_h.copy_(torch.ops.aten.silu_backward(gradient, h))
 
 
 def _parts(x: Tensor, inner: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -22,7 +22,7 @@ from kexue.ops.precision import exact_dtype
 
 Rows = Float[Tensor, "texts seq key_dim"]
 Scores = Float[Tensor, "texts rows columns"]
-LARGEST = {"cpu": 2**20, "cuda": 2**25}
+LARGEST = {"cpu": 2**19, "cuda": 2**25}
 """Weights in a block: on a CPU what its cache holds, elsewhere what keeps it busy."""
 
 
