@@ -192,7 +192,7 @@ def test_where_the_gate_is_one_the_unit_is_plain_attention():
     x[..., 0] = 1
     v = torch.nn.functional.silu(x @ unit.input.weight[12:24].T)
     z = torch.nn.functional.silu(x @ unit.input.weight[24:].T)
-    turns = unit._turns(x, None)
+    turns = unit.turns(x)
     from kexue.ops.rotary import turn
 
     query, key = (turn(z * scale + offset, turns) for scale, offset in zip(unit.scale, unit.offset, strict=True))

@@ -23,6 +23,7 @@ from kexue.layers.initialization import INITIALIZATIONS, UnitSizes
 from kexue.layers.norm import NORMS
 from kexue.ops.attention import ATTENTIONS
 from kexue.ops.precision import exact_dtype
+from kexue.ops.rotary import Turns
 
 IGNORED = -100
 """The label of a token that is not to be predicted."""
@@ -145,9 +146,9 @@ class PostNormLayer(GAULayer):
     final_norm = False
 
     def forward(
-        self, x: Float[Tensor, "batch seq dim"], mask: Bool[Tensor, "batch seq"] | None
+        self, x: Float[Tensor, "batch seq dim"], mask: Bool[Tensor, "batch seq"] | None, turns: Turns
     ) -> Float[Tensor, "batch seq dim"]:
-        return self.norm(x + self.dropout(self.unit(x, mask)))
+        return self.norm(x + self.dropout(self.unit(x, mask, turns=turns)))
 
 
 class PreNormLayer(GAULayer):
@@ -156,9 +157,9 @@ class PreNormLayer(GAULayer):
     final_norm = True
 
     def forward(
-        self, x: Float[Tensor, "batch seq dim"], mask: Bool[Tensor, "batch seq"] | None
+        self, x: Float[Tensor, "batch seq dim"], mask: Bool[Tensor, "batch seq"] | None, turns: Turns
     ) -> Float[Tensor, "batch seq dim"]:
-        return x + self.dropout(self.unit(self.norm(x), mask))
+        return x + self.dropout(self.unit(self.norm(x), mask, turns=turns))
 
 
 LAYERS: dict[str, type[GAULayer]] = {"post": PostNormLayer, "pre": PreNormLayer}
@@ -245,8 +246,9 @@ class GAUModel(GAUPreTrainedModel):
         wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         state = self.dropout(self.norm(embedded))
         states = [state]
-        for unit in self.layers:
-            state = unit(state, mask)
+        turns = self.layers[0].unit.turns(state)
+        for layer in self.layers:
+            state = layer(state, mask, turns)
             if wanted:
                 states.append(state)
         return BaseModelOutput(self.final_norm(state), hidden_states=tuple(states) if wanted else None)

@@ -63,10 +63,12 @@ class GatedAttentionUnit(nn.Module):
         x: Float[Tensor, "batch seq dim"],
         mask: Bool[Tensor, "batch seq"] | None = None,
         places: Shaped[Tensor, "seq axes"] | None = None,
+        turns: Turns | None = None,
     ) -> Float[Tensor, "batch seq dim"]:
         """Mix the states of each text; `mask` is True for its tokens, all where left out.
 
         `places` are the tokens' coordinates in a grid, as of the patches of an image; in a text they are left out.
+        `turns` spares a stack of units to compute the same rotary turns again: those that `turns` of one returned.
         What comes out at masked places means nothing, and nothing there reaches the other places.
         """
         hidden = self.input(x)
@@ -77,13 +79,14 @@ class GatedAttentionUnit(nn.Module):
             self.offset,
             self.output.weight.to(hidden.dtype),
             self.attention,
-            self._turns(x, places),
+            self.turns(x, places) if turns is None else turns,
             mask,
             rate=self.dropout,
             seeds=draw_seeds(len(x), x.device) if falls else None,
         )
 
-    def _turns(self, x: Tensor, places: Tensor | None) -> Turns:
+    def turns(self, x: Float[Tensor, "batch seq dim"], places: Shaped[Tensor, "seq axes"] | None = None) -> Turns:
+        """The rotary turns of the tokens of `x`, the same for every text."""
         dtype = exact_dtype(x)
         if self.rotary_base is None:
             return rotary_turns(torch.zeros(1, device=x.device), self.key_dim, dtype=dtype)

@@ -2,6 +2,7 @@
 
     FLASH-pytorch    GAU and FLASH of lucidrains (MIT), pre-norm, squared ReLU, with its own position bias
     bert4torch       GAULayer of Tongjilibo (MIT), post-norm, entropy-invariant softmax, as its GAU-alpha
+    SDPA GAU         the unit as one would write it in torch, post-norm, with scaled_dot_product_attention and autograd
     RoFormer, BERT   of transformers (Apache-2); RoFormer has eager attention only, BERT takes that of torch (SDPA)
 
 None has dropout. Two gated units have as many parameters as one Transformer layer.
@@ -16,6 +17,8 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel, PreTrainedModel, RoFormerConfig, RoFormerModel
+
+from kexue.ops.rotary import rotary
 
 HEAD_DIM = 64
 
@@ -91,6 +94,34 @@ class _Bert4torchUnit(nn.Module):
         return out
 
 
+def sdpa_gau(size: Size) -> nn.Module:
+    """The softmax unit in plain torch."""
+    return Stack([_PlainUnit(size.dim) for _ in range(size.num_units)])
+
+
+class _PlainUnit(nn.Module):
+    """norm(x + GAU(x)); values are wider than keys, for which torch has a fused kernel on some devices only."""
+
+    def __init__(self, dim: int, key_dim: int = 128) -> None:
+        super().__init__()
+        self.widths = [2 * dim, 2 * dim, key_dim]
+        self.input = nn.Linear(dim, sum(self.widths), bias=False)
+        self.scale = nn.Parameter(torch.ones(2, key_dim))
+        self.offset = nn.Parameter(torch.zeros(2, key_dim))
+        self.output = nn.Linear(2 * dim, dim, bias=False)
+        self.norm = nn.RMSNorm(dim, elementwise_affine=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        u, v, z = nn.functional.silu(self.input(x)).split(self.widths, dim=-1)
+        query, key = (
+            rotary(z * scale + offset).to(v.dtype) for scale, offset in zip(self.scale, self.offset, strict=True)
+        )
+        parts = (part.unsqueeze(1) for part in (query, key, v))
+        mixed = nn.functional.scaled_dot_product_attention(*parts).squeeze(1)
+        out: Tensor = self.norm(x + self.output(u * mixed))
+        return out
+
+
 class _Transformer(nn.Module):
     """An encoder of transformers, without its word embeddings in the parameters' count and without pooler."""
 
@@ -132,6 +163,7 @@ PEERS: dict[str, tuple[str, Callable[[Size], nn.Module]]] = {
     "FLASH-pytorch GAU": ("flash_pytorch", flash_gau),
     "FLASH-pytorch FLASH": ("flash_pytorch", flash),
     "bert4torch GAU": ("bert4torch", bert4torch_gau),
+    "SDPA GAU": ("torch", sdpa_gau),
     "RoFormer": ("transformers", roformer),
     "BERT, SDPA": ("transformers", bert),
 }

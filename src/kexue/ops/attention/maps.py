@@ -87,7 +87,8 @@ class _Squared(AttentionMap):
 
     def weights_and_slopes(self, scores: Scores) -> tuple[Scores, Scores]:
         positive = scores.relu_()
-        return positive.square(), 2 * positive
+        squared = positive.square()
+        return squared, positive.mul_(2)
 
 
 @dataclass(frozen=True, slots=True)
