@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch.testing import assert_close
 from transformers import AutoModel, AutoModelForMaskedLM
 
 from kexue.encoders.gau import GAUConfig, GAUForMaskedLM, GAUModel
+from kexue.ops.attention import ATTENTIONS
+
+DEVICES = [
+    "cpu",
+    pytest.param(
+        "cuda",
+        marks=[
+            pytest.mark.gpu,
+            pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+        ],
+    ),
+]
 
 
 def model_of(**changes) -> GAUForMaskedLM:
@@ -83,3 +100,27 @@ def test_padding_changes_no_score(ids):
     model = model_of()
     padded = torch.nn.functional.pad(ids, (0, 5))
     assert_close(model(padded, padded != 0).logits[:, :7], model(ids).logits, atol=1e-6, rtol=0)
+
+
+def compiled(*arguments: str) -> list[str]:
+    """The attentions for which `compiled.py` found that compiled and plain model agree."""
+    program = Path(__file__).with_name("compiled.py")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, program, *arguments], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_the_whole_model_is_one_graph_in_training_too():
+    assert compiled("aot_eager", "cpu", "squared_relu") == ["squared_relu"]
+
+
+@pytest.mark.slow
+def test_the_whole_model_is_one_graph_with_every_attention():
+    assert compiled("aot_eager", "cpu", *ATTENTIONS) == list(ATTENTIONS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("device", DEVICES)
+def test_compiled_code_gives_the_same_numbers(device):
+    assert compiled("inductor", device, "squared_relu", "mixed_chunk") == ["squared_relu", "mixed_chunk"]

@@ -11,7 +11,10 @@ from torch.testing import assert_close
 
 from kexue.layers.gau import GatedAttentionUnit
 from kexue.ops.attention import ATTENTIONS, Attention, MixedChunk, SquaredReLU, streamed
+from kexue.ops.attention.dropout import dropped
+from kexue.ops.rotary import turn
 
+on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 SIZE = 3
 """Of the chunks of mixed chunk attention in these tests."""
 CHOICES = [(name, causal) for name in ATTENTIONS for causal in (False, True)]
@@ -193,8 +196,6 @@ def test_where_the_gate_is_one_the_unit_is_plain_attention():
     v = torch.nn.functional.silu(x @ unit.input.weight[12:24].T)
     z = torch.nn.functional.silu(x @ unit.input.weight[24:].T)
     turns = unit.turns(x)
-    from kexue.ops.rotary import turn
-
     query, key = (turn(z * scale + offset, turns) for scale, offset in zip(unit.scale, unit.offset, strict=True))
     assert_close(unit(x), unit.attention(query, key) @ v @ unit.output.weight.T)
 
@@ -270,3 +271,50 @@ def test_nothing_of_the_size_of_the_weights_waits_for_the_backward_pass(name):
     with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.numel()) or x, lambda x: x):
         unit(torch.randn(1, 300, 8))
     assert max(kept) < 300 * 300
+
+
+def passes(unit: GatedAttentionUnit, x: torch.Tensor, mask: torch.Tensor) -> list[torch.Tensor]:
+    """What comes out and all gradients, on the CPU, in float32."""
+    x = x.detach().requires_grad_()
+    out = unit(x, mask)[mask]
+    grads = torch.autograd.grad(out.square().mean(), (x, *unit.parameters()))
+    return [value.detach().float().cpu() for value in (out, *grads)]
+
+
+@pytest.mark.gpu
+@on_a_gpu
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(("name", "causal"), CHOICES)
+def test_on_a_gpu_values_and_gradients_are_those_of_the_cpu(name, causal, dtype):
+    torch.manual_seed(0)
+    unit = GatedAttentionUnit(64, key_dim=32, attention=attention_of(name, causal)).double()
+    x = torch.randn(3, 50, 64, dtype=torch.float64)
+    mask = torch.arange(50) < torch.tensor([50, 23, 1])[:, None]
+    expected = passes(unit, x, mask)
+    found = passes(unit.to("cuda", dtype), x.to("cuda", dtype), mask.cuda())
+    allowed = 1e-9 if dtype == torch.float64 else 0.05
+    for a, b in zip(expected, found, strict=True):
+        assert (a - b).norm() <= allowed * a.norm()
+
+
+@pytest.mark.gpu
+@on_a_gpu
+@pytest.mark.parametrize("name", ATTENTIONS)
+def test_on_a_gpu_nothing_waits_for_the_host(name):
+    unit = GatedAttentionUnit(32, key_dim=16, attention=ATTENTIONS[name](), dropout=0.1).cuda()
+    x = torch.randn(2, 20, 32, device="cuda", requires_grad=True)
+    mask = torch.ones(2, 20, dtype=torch.bool, device="cuda")
+    unit(x, mask).sum().backward()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        with torch.autocast("cuda", torch.bfloat16):
+            unit(x, mask).sum().backward()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.gpu
+@on_a_gpu
+def test_on_a_gpu_dropout_chooses_as_on_the_cpu():
+    seeds = torch.tensor([3, 2**30], dtype=torch.int32)
+    assert torch.equal(dropped(seeds, slice(5, 90), 70, 0.3), dropped(seeds.cuda(), slice(5, 90), 70, 0.3).cpu())
