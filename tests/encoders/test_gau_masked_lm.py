@@ -123,4 +123,4 @@ def test_the_whole_model_is_one_graph_with_every_attention():
 @pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 def test_compiled_code_gives_the_same_numbers(device):
-    assert compiled("inductor", device, "squared_relu", "mixed_chunk") == ["squared_relu", "mixed_chunk"]
+    assert compiled("inductor", device, "squared_relu") == ["squared_relu"]

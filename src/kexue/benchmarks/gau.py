@@ -162,7 +162,7 @@ def _options(arguments: list[str]) -> Namespace:
     parser.add_argument("--compile", action="store_true", help="also ours through torch.compile")
     parser.add_argument("--dim", type=int, default=384, help="hidden size (default 384)")
     parser.add_argument("--units", type=int, default=12, help="gated units, an even number (default 12)")
-    parser.add_argument("--tokens", type=int, help="of a batch (default 4096, on a GPU 65536)")
+    parser.add_argument("--tokens", type=int, help="of a batch (default 4096, on a GPU 32768)")
     parser.add_argument("--lengths", type=int, nargs="+", default=[512, 2048])
     parser.add_argument("--long", type=int, nargs="*", default=[2048, 8192, 16384], help="of mixed chunk attention")
     options = parser.parse_args(arguments)
@@ -172,7 +172,7 @@ def _options(arguments: list[str]) -> Namespace:
         options.dim, options.units, options.rounds, options.tokens = 64, 2, 1, 64
         options.lengths, options.long = [16, 32], [32, 64]
     if options.tokens is None:
-        options.tokens = 65536 if choose_device(options.device).type == "cuda" else 4096
+        options.tokens = 32768 if choose_device(options.device).type == "cuda" else 4096
     return options
 
 
