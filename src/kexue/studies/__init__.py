@@ -15,6 +15,7 @@ from kexue.studies.options import StudyOptions
 STUDIES = {
     "distributions": "Discrete distributions as argmax of location plus noise (archives/9085): does the law matter?",
     "heads": "GPLinker, CasRel, TPLinker, heads for entities (archives/8888, 8373): which finds most, at what cost?",
+    "gau-warmup": "Gated attention units with the norm after the sum (archives/8990): do deep stacks need warm-up?",
 }
 
 __all__ = ["STUDIES", "StudyOptions", "run_study"]
@@ -27,4 +28,4 @@ def run_study(name: str, options: StudyOptions) -> Path:
     """
     if name not in STUDIES:
         raise OptionError(unknown("study", name, tuple(STUDIES)))
-    return cast(Path, import_module(f"kexue.studies.{name}").run(options))
+    return cast(Path, import_module(f"kexue.studies.{name.replace('-', '_')}").run(options))
