@@ -1,0 +1,155 @@
+"""The texts of a recipe as tokens: a vocabulary, what is trained on, and what is held out to measure on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerBase
+
+from kexue.encoders.gau import GAUConfig
+from kexue.encoders.loading import is_preset, load_tokenizer
+from kexue.encoders.tokenization import TextTokenizer
+from kexue.encoders.vocabulary import train_tokenizer
+from kexue.errors import DataError
+from kexue.training.pretraining.corpus import Corpus, corpus_made_from, sample_texts, write_corpus
+from kexue.training.pretraining.dataset import hold_out
+from kexue.training.pretraining.masking import Masking
+from kexue.training.pretraining.recipe import PretrainingRecipe
+from kexue.training.pretraining.texts import Texts
+from kexue.training.pretraining.words import SEGMENTERS
+
+VOCABULARY_BYTES = 64 << 20
+"""A vocabulary is learnt from so much text at most, evenly spread."""
+DEV_SHARE = 0.02
+DEV_TOKENS = 1 << 16
+"""At most so many tokens are held out, or measured on."""
+
+
+@dataclass(frozen=True, eq=False)
+class PretrainingData:
+    """Tokens to train on and tokens to measure on, and what a person should know of both."""
+
+    tokenizer: PreTrainedTokenizerBase
+    train: Corpus
+    train_documents: NDArray[np.int64]
+    dev: Corpus
+    dev_documents: NDArray[np.int64]
+    notes: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """Of everything that a training is made of."""
+        return " ".join((self.train.digest, self.dev.digest, _digest(self.tokenizer)))
+
+
+def load_pretraining_data(recipe: PretrainingRecipe) -> PretrainingData:
+    """Read and tokenise the texts of a recipe, or find them tokenised.
+
+    Raises `DataError` or `OptionError` if texts or vocabulary cannot be used. Of several processes one works, the
+    others wait for it.
+    """
+    if is_preset(recipe.encoder):
+        GAUConfig.preset(recipe.encoder)  # says so if it is misspelt
+    folder = cache_folder(recipe)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f".{folder.name}.lock")):
+        tokenizer = _prepare(recipe, folder)
+    train = Corpus.open(folder / "train")
+    if recipe.dev is None:
+        return _split(recipe, tokenizer, train)
+    dev = Corpus.open(folder / "dev")
+    return _checked(recipe, tokenizer, train, np.arange(len(train)), dev, hold_out(dev, DEV_TOKENS, recipe.seed)[1])
+
+
+def cache_folder(recipe: PretrainingRecipe) -> Path:
+    """Where the tokenised texts are."""
+    return recipe.cache or recipe.output / "training" / "corpus"
+
+
+def _prepare(recipe: PretrainingRecipe, folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer, after everything is in the folder; the corpus to train on is written last."""
+    texts = Texts(recipe.texts, recipe.format, recipe.key)
+    name = recipe.vocabulary if is_preset(recipe.encoder) else recipe.encoder
+    given = None if name is None else load_tokenizer(name)
+    if given is not None:
+        Masking.of(given, recipe.mask_rate)  # says so if there is no mask token
+    facts = _made_from(recipe, texts, given)
+    if corpus_made_from(folder / "train") == facts:
+        return given or load_tokenizer(folder / "tokenizer")
+    tokenizer = given or _learn_vocabulary(recipe, texts, folder / "tokenizer")
+    own, segment = TextTokenizer(tokenizer), SEGMENTERS[recipe.segmenter or "ngrams"]()
+    if recipe.dev is not None:
+        write_corpus(Texts([recipe.dev], recipe.format, recipe.key), own, segment, folder / "dev", facts)
+    write_corpus(texts, own, segment, folder / "train", facts)
+    return tokenizer
+
+
+def _made_from(recipe: PretrainingRecipe, texts: Texts, tokenizer: PreTrainedTokenizerBase | None) -> dict[str, Any]:
+    """Files and choices that the tokens depend on; a file that was changed has another size or time."""
+    dev = [] if recipe.dev is None else Texts([recipe.dev]).files()
+    return {
+        "texts": [_state(path) for path in texts.files()],
+        "dev": [_state(path) for path in dev],
+        "choices": [recipe.format, recipe.key, recipe.segmenter],
+        "vocabulary": recipe.vocab_size if tokenizer is None else _digest(tokenizer),
+    }
+
+
+def _state(path: Path) -> list[Any]:
+    state = path.stat()
+    return [str(path), state.st_size, state.st_mtime_ns]
+
+
+def _learn_vocabulary(recipe: PretrainingRecipe, texts: Texts, folder: Path) -> PreTrainedTokenizerBase:
+    size = sum(path.stat().st_size for path in texts.files() if path.is_file())
+    sample = sample_texts(texts, min(1.0, VOCABULARY_BYTES / max(1, size)))
+    if not sample:
+        raise DataError("there is no text to train on", path=recipe.texts[0])
+    tokenizer = train_tokenizer(sample, vocab_size=recipe.vocab_size)
+    tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+def _split(recipe: PretrainingRecipe, tokenizer: PreTrainedTokenizerBase, corpus: Corpus) -> PretrainingData:
+    """Hold out a part of the documents, at least one row of the longest texts."""
+    wanted = max(recipe.max_length, min(DEV_TOKENS, int(DEV_SHARE * len(corpus.tokens))))
+    return _checked(recipe, tokenizer, corpus, *_swapped(hold_out(corpus, wanted, recipe.seed), corpus))
+
+
+def _swapped(split: Sequence[NDArray[np.int64]], corpus: Corpus) -> tuple[Any, ...]:
+    train, dev = split
+    return train, corpus, dev
+
+
+def _checked(
+    recipe: PretrainingRecipe,
+    tokenizer: PreTrainedTokenizerBase,
+    train: Corpus,
+    train_documents: NDArray[np.int64],
+    dev: Corpus,
+    dev_documents: NDArray[np.int64],
+) -> PretrainingData:
+    size, held = int(train.lengths(train_documents).sum()), int(dev.lengths(dev_documents).sum())
+    if size < recipe.batch_size * recipe.max_length or held < recipe.max_length:
+        raise DataError(
+            f"has {size:,} tokens to train on and {held:,} to measure on; a step takes {recipe.batch_size} (batch_size) "
+            f"x {recipe.max_length} (max_length), a measure {recipe.max_length}: give more text or smaller ones",
+            path=recipe.texts[0],
+        )
+    notes = (
+        f"pre-training {recipe.encoder} on {size:,} tokens of {len(train_documents):,} documents, "
+        f"{len(tokenizer):,} different ones",
+        f"measuring on {held:,} tokens of {len(dev_documents):,} documents",
+    )
+    return PretrainingData(tokenizer, train, train_documents, dev, dev_documents, notes)
+
+
+def _digest(tokenizer: PreTrainedTokenizerBase) -> str:
+    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
