@@ -1,4 +1,4 @@
-"""The order in which a training sees its examples: it depends on (seed, epoch) alone, and every example knows its place.
+"""The order in which a training sees its examples depends on (seed, epoch) alone, and every example knows its place.
 
 So a training that is resumed, or split over processes, sees the same batches with the same draws as an unbroken one.
 """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,13 +22,16 @@ from kexue.training.pretraining.dataset import hold_out
 from kexue.training.pretraining.masking import Masking
 from kexue.training.pretraining.recipe import PretrainingRecipe
 from kexue.training.pretraining.texts import Texts
-from kexue.training.pretraining.words import SEGMENTERS
+from kexue.training.pretraining.words import HAN, SEGMENTERS
 
 VOCABULARY_BYTES = 64 << 20
 """A vocabulary is learnt from so much text at most, evenly spread."""
 DEV_SHARE = 0.02
 DEV_TOKENS = 1 << 16
 """At most so many tokens are held out, or measured on."""
+
+Part = tuple[Corpus, NDArray[np.int64]]
+"""Some documents of a corpus."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,10 +64,13 @@ def load_pretraining_data(recipe: PretrainingRecipe) -> PretrainingData:
     with FileLock(folder.with_name(f".{folder.name}.lock")):
         tokenizer = _prepare(recipe, folder)
     train = Corpus.open(folder / "train")
-    if recipe.dev is None:
-        return _split(recipe, tokenizer, train)
-    dev = Corpus.open(folder / "dev")
-    return _checked(recipe, tokenizer, train, np.arange(len(train)), dev, hold_out(dev, DEV_TOKENS, recipe.seed)[1])
+    if recipe.dev is not None:
+        dev = Corpus.open(folder / "dev")
+        _, measured = hold_out(dev, DEV_TOKENS, recipe.seed)
+        return _checked(recipe, tokenizer, (train, np.arange(len(train))), (dev, measured))
+    held_out = max(recipe.max_length, min(DEV_TOKENS, int(DEV_SHARE * len(train.tokens))))  # one row at least
+    rest, measured = hold_out(train, held_out, recipe.seed)
+    return _checked(recipe, tokenizer, (train, rest), (train, measured))
 
 
 def cache_folder(recipe: PretrainingRecipe) -> Path:
@@ -117,38 +122,31 @@ def _learn_vocabulary(recipe: PretrainingRecipe, texts: Texts, folder: Path) -> 
     return tokenizer
 
 
-def _split(recipe: PretrainingRecipe, tokenizer: PreTrainedTokenizerBase, corpus: Corpus) -> PretrainingData:
-    """Hold out a part of the documents, at least one row of the longest texts."""
-    wanted = max(recipe.max_length, min(DEV_TOKENS, int(DEV_SHARE * len(corpus.tokens))))
-    return _checked(recipe, tokenizer, corpus, *_swapped(hold_out(corpus, wanted, recipe.seed), corpus))
-
-
-def _swapped(split: Sequence[NDArray[np.int64]], corpus: Corpus) -> tuple[Any, ...]:
-    train, dev = split
-    return train, corpus, dev
-
-
-def _checked(
-    recipe: PretrainingRecipe,
-    tokenizer: PreTrainedTokenizerBase,
-    train: Corpus,
-    train_documents: NDArray[np.int64],
-    dev: Corpus,
-    dev_documents: NDArray[np.int64],
-) -> PretrainingData:
-    size, held = int(train.lengths(train_documents).sum()), int(dev.lengths(dev_documents).sum())
+def _checked(recipe: PretrainingRecipe, tokenizer: PreTrainedTokenizerBase, train: Part, dev: Part) -> PretrainingData:
+    size, held = (int(corpus.lengths(documents).sum()) for corpus, documents in (train, dev))
     if size < recipe.batch_size * recipe.max_length or held < recipe.max_length:
         raise DataError(
-            f"has {size:,} tokens to train on and {held:,} to measure on; a step takes {recipe.batch_size} (batch_size) "
-            f"x {recipe.max_length} (max_length), a measure {recipe.max_length}: give more text or smaller ones",
+            f"has {size:,} tokens to train on and {held:,} to measure on; a step takes {recipe.batch_size} "
+            f"(batch_size) x {recipe.max_length} (max_length), a measure {recipe.max_length}: give more text or "
+            "smaller ones",
             path=recipe.texts[0],
         )
-    notes = (
-        f"pre-training {recipe.encoder} on {size:,} tokens of {len(train_documents):,} documents, "
+    notes = [
+        f"pre-training {recipe.encoder} on {size:,} tokens of {len(train[1]):,} documents, "
         f"{len(tokenizer):,} different ones",
-        f"measuring on {held:,} tokens of {len(dev_documents):,} documents",
-    )
-    return PretrainingData(tokenizer, train, train_documents, dev, dev_documents, notes)
+        f"measuring on {held:,} tokens of {len(dev[1]):,} documents",
+    ]
+    if recipe.segmenter == "ngrams" and _holds_chinese(train[0], tokenizer):
+        notes.append(
+            "note: Chinese is hidden in random spans of 1 to 4 characters; in words with: pip install 'kexue[chinese]'"
+        )
+    return PretrainingData(tokenizer, *train, *dev, tuple(notes))
+
+
+def _holds_chinese(corpus: Corpus, tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether one token in a hundred is Chinese."""
+    chinese = [HAN.search(token) is not None for token in tokenizer.convert_ids_to_tokens(range(len(corpus.counts)))]
+    return bool(corpus.counts[chinese].sum() > 0.01 * corpus.counts.sum())
 
 
 def _digest(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -1,8 +1,8 @@
 """The corruption of masked language models: whole words are hidden, and predicted from what is around them.
 
 A word is chosen with probability `rate`, all of its tokens together; each of them becomes [MASK] in 80 of 100 cases,
-a random token in 10, and stays in 10 (Devlin et al. 2019; whole words: their code of May 2019). Special tokens are never
-chosen, nor is a word of which a part lies outside the text.
+a random token in 10, and stays in 10 (Devlin et al. 2019; whole words: their code of May 2019). Special tokens are
+never chosen, nor is a word of which a part lies outside the text.
 """
 
 from __future__ import annotations

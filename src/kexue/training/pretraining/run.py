@@ -75,7 +75,7 @@ def make_trainer(
     recipe: PretrainingRecipe, callbacks: Sequence[TrainerCallback] = (), *, data: PretrainingData
 ) -> PretrainingTrainer:
     """The model, its batches, and the trainer around them."""
-    model, begun = load_masked_lm(recipe.encoder, data.tokenizer)
+    model = load_masked_lm(recipe.encoder, data.tokenizer)
     recipe = recipe.model_copy(update={"warmup": default_warmup(model) if recipe.warmup is None else recipe.warmup})
     rate = recipe.learning_rate or default_learning_rate(recipe.encoder, model.config.hidden_size)
     _prepare(model, recipe)

@@ -23,7 +23,7 @@ from kexue.encoders.tokenization import Tokens
 from kexue.errors import OptionError
 from kexue.extraction.words import is_unspaced
 
-HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]{2,}")
+HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]+")
 """Runs of Chinese characters."""
 WORD_LENGTHS = (0.33, 0.53, 0.10, 0.04)
 """Shares of Chinese words of 1 to 4 characters: jieba's on 341,976 characters of DuIE 2.0."""
