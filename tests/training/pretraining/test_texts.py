@@ -77,7 +77,11 @@ def test_a_document_without_end_is_cut_at_a_line(tmp_path: Path, monkeypatch: py
     ("name", "content", "message"),
     [
         ("a.txt", "好\n坏".encode() + b"\nfine\n\xc4\xe3\n", r"a\.txt:4: is not UTF-8 \(byte 0xc4\).*iconv"),
-        ("a.jsonl", b'{"text": "a"}\n{"texts": "b"}', r"a\.jsonl:2: the record lacks 'text'.*'texts' meant.*--set key="),
+        (
+            "a.jsonl",
+            b'{"text": "a"}\n{"texts": "b"}',
+            r"a\.jsonl:2: the record lacks 'text'.*'texts' meant.*--set key=",
+        ),
         ("a.jsonl", b'{"body": "a"}', r"a\.jsonl:1: the record lacks 'text'; it has \['body'\]"),
         ("a.jsonl", b'{"text": "a"}\n\n{"text": ', r"a\.jsonl:3: is not a JSON record"),
         ("a.jsonl", b'{"text": "a"}\n{"text": 3}', r"a\.jsonl:2: 'text' of the record must be a string, got 3"),

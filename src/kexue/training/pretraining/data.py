@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def load_pretraining_data(recipe: PretrainingRecipe) -> PretrainingData:
         GAUConfig.preset(recipe.encoder)  # says so if it is misspelt
     folder = cache_folder(recipe)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f".{folder.name}.lock")):
+    with FileLock(_lock(folder)):
         tokenizer = _prepare(recipe, folder)
     train = Corpus.open(folder / "train")
     if recipe.dev is not None:
@@ -73,9 +74,19 @@ def load_pretraining_data(recipe: PretrainingRecipe) -> PretrainingData:
     return _checked(recipe, tokenizer, (train, rest), (train, measured))
 
 
+def forget_corpus(recipe: PretrainingRecipe) -> None:
+    """Remove the tokenised texts."""
+    shutil.rmtree(cache_folder(recipe), ignore_errors=True)
+    _lock(cache_folder(recipe)).unlink(missing_ok=True)
+
+
 def cache_folder(recipe: PretrainingRecipe) -> Path:
     """Where the tokenised texts are."""
     return recipe.cache or recipe.output / "training" / "corpus"
+
+
+def _lock(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.lock")
 
 
 def _prepare(recipe: PretrainingRecipe, folder: Path) -> PreTrainedTokenizerBase:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -21,7 +20,7 @@ from kexue.manifest import MANIFEST
 from kexue.ops.device import choose_device
 from kexue.training.memory import describe, forget, refuse_finished, refuse_other_training, remember
 from kexue.training.pretraining.budget import budget_file, with_epochs
-from kexue.training.pretraining.data import PretrainingData, cache_folder, load_pretraining_data
+from kexue.training.pretraining.data import PretrainingData, forget_corpus, load_pretraining_data
 from kexue.training.pretraining.dataset import Batches, text_lengths
 from kexue.training.pretraining.masking import Masking
 from kexue.training.pretraining.recipe import EPOCHS, PretrainingRecipe
@@ -133,7 +132,7 @@ def _finish(
     forget(recipe.output)
     budget_file(recipe.output).unlink(missing_ok=True)
     if recipe.cache is None:
-        shutil.rmtree(cache_folder(recipe), ignore_errors=True)
+        forget_corpus(recipe)
 
 
 def describe_scores(measured: dict[str, float]) -> str:
