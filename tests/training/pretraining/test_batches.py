@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -125,7 +126,7 @@ def test_a_ring_is_all_documents_once_in_any_order(lengths: list[int], epoch: in
     taken = ring.take(firsts, row).ravel().tolist()
     assert len(set(taken)) == len(taken) == len(ring) // row * row
     inside = {int(end) - 1 for end in ends}
-    assert all(after == before + 1 or before in inside for before, after in zip(taken, taken[1:], strict=False))
+    assert all(after == before + 1 or before in inside for before, after in pairwise(taken))
 
 
 def test_an_epoch_holds_every_token_once_but_for_those_under_the_special_ones(
