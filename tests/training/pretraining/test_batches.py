@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -85,9 +86,13 @@ def test_blocks_and_wide_vocabularies_change_nothing(
     assert (other.ends == corpus.ends).all()
 
 
-def test_a_corpus_without_text_is_refused_and_leaves_nothing(tokenizer: PreTrainedTokenizerBase, tmp_path: Path):
-    with pytest.raises(DataError, match="there is no text"):
-        write_corpus([], TextTokenizer(tokenizer), NGrams(), tmp_path / "corpus", {})
+def test_a_corpus_is_whole_or_absent(tokenizer: PreTrainedTokenizerBase, tmp_path: Path):
+    def texts() -> Iterator[str]:
+        yield from TEXTS
+        raise DataError("the last file is broken")
+
+    with pytest.raises(DataError, match="broken"):
+        write_corpus(texts(), TextTokenizer(tokenizer), NGrams(), tmp_path / "corpus", {})
     assert not list(tmp_path.iterdir())
     assert corpus_made_from(tmp_path / "corpus") is None
 

@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kexue.encoders.tokenization import BLOCK, TextTokenizer
-from kexue.errors import DataError
 from kexue.files import atomic_folder, write_json
 from kexue.training.pretraining.words import Segmenter, word_begins
 
@@ -79,10 +78,7 @@ def corpus_made_from(folder: Path) -> dict[str, Any] | None:
 def write_corpus(
     texts: Iterable[str], tokenizer: TextTokenizer, segment: Segmenter, folder: Path, made_from: dict[str, Any]
 ) -> None:
-    """Tokenise texts into a folder, which is there when it is whole; one block of them is in memory at a time.
-
-    Raises `DataError` where there is no text.
-    """
+    """Tokenise texts into a folder, which is there when it is whole; one block of them is in memory at a time."""
     size = len(tokenizer.tokenizer)
     dtype = np.dtype(np.uint16 if size <= NARROW else np.uint32)
     counts, digest, end = np.zeros(size, np.int64), hashlib.sha256(), 0
@@ -93,8 +89,6 @@ def write_corpus(
                 _append(tokens, block, digest)
                 _append(ends, own_ends + end, digest)
                 end += len(block)
-        if not end:
-            raise DataError("there is no text to train on")
         counts.tofile(partial / COUNTS)
         facts = {"dtype": dtype.name, "digest": digest.hexdigest(), "made_from": made_from}
         write_json(partial / FACTS, facts)

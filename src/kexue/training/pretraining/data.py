@@ -99,20 +99,30 @@ def _prepare(recipe: PretrainingRecipe, folder: Path) -> PreTrainedTokenizerBase
     facts = _made_from(recipe, texts, given)
     if corpus_made_from(folder / "train") == facts:
         return given or load_tokenizer(folder / "tokenizer")
+    segment = SEGMENTERS[recipe.segmenter or "ngrams"]()
+    parts = {"train": texts} if recipe.dev is None else {"dev": _dev_texts(recipe), "train": texts}
+    for part in parts.values():
+        _refuse_empty(part)
     tokenizer = given or _learn_vocabulary(recipe, texts, folder / "tokenizer")
-    own, segment = TextTokenizer(tokenizer), SEGMENTERS[recipe.segmenter or "ngrams"]()
-    if recipe.dev is not None:
-        write_corpus(Texts([recipe.dev], recipe.format, recipe.key), own, segment, folder / "dev", facts)
-    write_corpus(texts, own, segment, folder / "train", facts)
+    for name, part in parts.items():
+        write_corpus(part, TextTokenizer(tokenizer), segment, folder / name, facts)
     return tokenizer
+
+
+def _dev_texts(recipe: PretrainingRecipe) -> Texts:
+    return Texts([recipe.dev] if recipe.dev else [], recipe.format, recipe.key)
+
+
+def _refuse_empty(texts: Texts) -> None:
+    if next(iter(texts), None) is None:
+        raise DataError("there is no text in it to train on", path=texts.sources[0])
 
 
 def _made_from(recipe: PretrainingRecipe, texts: Texts, tokenizer: PreTrainedTokenizerBase | None) -> dict[str, Any]:
     """Files and choices that the tokens depend on; a file that was changed has another size or time."""
-    dev = [] if recipe.dev is None else Texts([recipe.dev]).files()
     return {
         "texts": [_state(path) for path in texts.files()],
-        "dev": [_state(path) for path in dev],
+        "dev": [_state(path) for path in _dev_texts(recipe).files()],
         "choices": [recipe.format, recipe.key, recipe.segmenter],
         "vocabulary": recipe.vocab_size if tokenizer is None else _digest(tokenizer),
     }
@@ -126,8 +136,6 @@ def _state(path: Path) -> list[Any]:
 def _learn_vocabulary(recipe: PretrainingRecipe, texts: Texts, folder: Path) -> PreTrainedTokenizerBase:
     size = sum(path.stat().st_size for path in texts.files() if path.is_file())
     sample = sample_texts(texts, min(1.0, VOCABULARY_BYTES / max(1, size)))
-    if not sample:
-        raise DataError("there is no text to train on", path=recipe.texts[0])
     tokenizer = train_tokenizer(sample, vocab_size=recipe.vocab_size)
     tokenizer.save_pretrained(folder)
     return tokenizer
