@@ -60,6 +60,8 @@ def test_words_are_hidden_whole_or_not_at_all(seed: int, begin: float):
             assert len(set(own)) == 1, "a part of a word is chosen"
             torn = number == -1 or (number == numbers[-1] and not complete[row])
             assert not (torn and own[0]), "a word of which a part is outside is chosen"
+            fates = {seen[row, place] == MASK for place, other in enumerate(numbers) if other == number and own[0]}
+            assert len(fates) <= 1, "a word is hidden in part only"
         for place, flag in enumerate(chosen):
             assert labels[row, place] == (ids[row, place] if flag else IGNORED)
             assert flag or seen[row, place] == ids[row, place]

@@ -1,8 +1,8 @@
 """The corruption of masked language models: whole words are hidden, and predicted from what is around them.
 
-A word is chosen with probability `rate`, all of its tokens together; each of them becomes [MASK] in 80 of 100 cases,
-a random token in 10, and stays in 10 (Devlin et al. 2019; whole words: their code of May 2019). Special tokens are
-never chosen, nor is a word of which a part lies outside the text.
+A word is chosen with probability `rate`. In 80 of 100 cases it becomes as many [MASK] as it has tokens, in 10 as many
+random tokens, and in 10 it stays (the shares are those of Devlin et al. 2019; whole words as GAU-alpha was trained).
+Special tokens are never chosen, nor is a word of which a part lies outside the text.
 """
 
 from __future__ import annotations
@@ -54,19 +54,19 @@ class Masking:
             ids: [texts, seq], without the special tokens around them.
             begins: [texts, seq], True where a word begins.
             complete: [texts], False where the last word goes on beyond the text.
-            draws: [3, texts, seq], uniform on [0, 1): which words, what becomes of a token, which random token.
+            draws: [3, texts, seq], uniform on [0, 1): which words, what becomes of them, which random tokens.
         """
-        which, fate, other = draws
-        chosen = (self._of_its_word(which, begins) < self.rate) & _whole(begins, complete) & ~self.fixed[ids]
+        which, fate, other = _of_its_word(draws[0], begins), _of_its_word(draws[1], begins), draws[2]
+        chosen = (which < self.rate) & _whole(begins, complete) & ~self.fixed[ids]
         random = self.ordinary[(other * len(self.ordinary)).astype(np.int64)]
         seen = np.where(fate < self.masked, self.mask_id, np.where(fate < self.masked + self.replaced, random, ids))
         return np.where(chosen, seen, ids), np.where(chosen, ids, IGNORED)
 
-    @staticmethod
-    def _of_its_word(values: NDArray[np.float32], begins: Flags) -> NDArray[np.float32]:
-        """The value at the first token of each token's word."""
-        places = np.where(begins, np.arange(begins.shape[1]), 0)
-        return np.take_along_axis(values, np.maximum.accumulate(places, axis=1), axis=1)
+
+def _of_its_word(values: NDArray[np.float32], begins: Flags) -> NDArray[np.float32]:
+    """The value at the first token of each token's word."""
+    places = np.where(begins, np.arange(begins.shape[1]), 0)
+    return np.take_along_axis(values, np.maximum.accumulate(places, axis=1), axis=1)
 
 
 def _whole(begins: Flags, complete: Flags) -> Flags:
