@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -84,6 +85,19 @@ def test_blocks_and_wide_vocabularies_change_nothing(
     assert ids_of(other, 0, len(other.tokens)) == ids_of(corpus, 0, len(corpus.tokens))
     assert ((other.tokens >= other.begin_bit) == (corpus.tokens >= corpus.begin_bit)).all()
     assert (other.ends == corpus.ends).all()
+
+
+def test_a_long_document_is_several_and_no_token_is_lost(
+    corpus: Corpus, tokenizer: PreTrainedTokenizerBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(corpus_module, "LONGEST", 20)
+    write_corpus(TEXTS, TextTokenizer(tokenizer), NGrams(), tmp_path / "other", {})
+    other = Corpus.open(tmp_path / "other")
+    assert (other.tokens == corpus.tokens).all()
+    assert set(corpus.ends) < set(other.ends)
+    lengths = other.lengths(np.arange(len(other)))
+    assert lengths.min() > 0 and lengths.max() == 20
+    assert sum(length < 20 for length in lengths) <= len(TEXTS)
 
 
 def test_a_corpus_is_whole_or_absent(tokenizer: PreTrainedTokenizerBase, tmp_path: Path):
@@ -203,6 +217,27 @@ def test_words_in_batches_are_whole_and_special_tokens_are_left(
                 assert flags[place] == flags[place - 1], tokens[place - 3 : place + 3]
         hidden, total = hidden + chosen.sum().item(), total + chosen.numel()
     assert hidden / total == pytest.approx(0.14, abs=0.02)
+
+
+def test_a_word_that_the_end_of_a_text_cuts_is_left():
+    """Words of three tokens, numbered so that every token knows the others."""
+    numbers = np.arange(198, dtype=np.uint16)
+    tokens = (10 + numbers) | (numbers % 3 == 0).astype(np.uint16) << 15
+    corpus = Corpus(tokens, np.array([198]), np.zeros(1, np.int64), "")
+    around = SimpleNamespace(prefix=(1,), suffix=(2,))
+    fixed, ordinary = np.arange(300) < 10, np.arange(10, 300)
+    all_and_nothing = [
+        Batches(corpus, np.array([0]), around, Masking(rate, 4, fixed, ordinary), 4, (16, 8), seed=0)  # type: ignore
+        for rate in (1.0, 0.0)
+    ]
+    for number in range(6):
+        places = [Place(index, number, 0, index) for index in range(4)]
+        labels, ids = (
+            batches(places)[name] for batches, name in zip(all_and_nothing, ("labels", "input_ids"), strict=True)
+        )
+        for text, own in zip(ids[:, 1:-1].tolist(), labels[:, 1:-1].tolist(), strict=True):
+            words = Counter((token - 10) // 3 for token in text)
+            assert [label != IGNORED for label in own] == [words[(token - 10) // 3] == 3 for token in text]
 
 
 def test_dev_is_every_row_once_and_always_the_same(batches: Batches):

@@ -5,7 +5,7 @@
     counts.bin    how often each id occurs, int64
     corpus.json   sizes, a digest, and what the corpus was made from
 
-A document ends with the special tokens that the tokenizer puts behind a text ([SEP]).
+A document ends with the special tokens that the tokenizer puts behind a text ([SEP]); one of many tokens is several.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from kexue.training.pretraining.words import Segmenter, word_begins
 TOKENS, ENDS, COUNTS, FACTS = "tokens.bin", "ends.bin", "counts.bin", "corpus.json"
 NARROW = 1 << 15
 """Vocabularies up to this size fit into 16 bits beside the bit for words."""
+LONGEST = 1 << 14
+"""Tokens after which a document goes on as another one, so that a book can be shuffled and held out in part."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +108,15 @@ def _encoded(
         pieces: list[NDArray[Any]] = []
         for own, begin in zip(encoded, begins, strict=True):
             pieces += [np.array(own.ids, dtype) | begin.astype(dtype) * dtype.type(bit), suffix]
-        yield np.concatenate(pieces), np.cumsum([len(own) + len(suffix) for own in encoded])
+        yield np.concatenate(pieces), np.cumsum(_cut([len(own) + len(suffix) for own in encoded]))
+
+
+def _cut(lengths: Iterable[int]) -> list[int]:
+    """Lengths of documents, long ones in pieces."""
+    pieces = []
+    for length in lengths:
+        pieces += [LONGEST] * ((length - 1) // LONGEST) + [(length - 1) % LONGEST + 1]
+    return pieces
 
 
 def _blocks(texts: Iterable[str]) -> Iterator[list[str]]:
