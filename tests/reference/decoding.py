@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from itertools import product
 from math import inf
 
+from numpy.typing import NDArray
 from torch import Tensor
 
 Triple = tuple[tuple[int, int, int], int, tuple[int, int, int]]
 
 
-def all_spans(scores: Tensor, length: int, floor: float, width: float = inf) -> set[tuple[int, int, int]]:
+def all_spans(scores: Tensor | NDArray, length: int, floor: float, width: float = inf) -> set[tuple[int, int, int]]:
     """(label, start, end) of each span of at most `width` tokens above the floor; `scores` [labels, seq, seq]."""
     return {
         (label, start, end)
@@ -22,12 +23,12 @@ def all_spans(scores: Tensor, length: int, floor: float, width: float = inf) -> 
 
 
 def all_triples(
-    spans: Tensor,
-    starts: Tensor,
-    ends: Tensor,
+    spans: Tensor | NDArray,
+    starts: Tensor | NDArray,
+    ends: Tensor | NDArray,
     length: int,
-    subjects: Tensor,
-    objects: Tensor,
+    subjects: Tensor | NDArray,
+    objects: Tensor | NDArray,
     floor: float,
     width: float = inf,
     distance: float = inf,
@@ -47,3 +48,23 @@ def all_triples(
                 yield subject, predicate, object_
 
     return set(search())
+
+
+def pointer_spans(starts: Tensor, ends: Tensor, floor: float) -> dict[tuple[int, int], float]:
+    """(start, end) and score of each span of half-pointer half-tags, by looking at every pair of tokens."""
+    found = {}
+    for start in range(len(starts)):
+        for end in range(start, len(ends)):
+            reasons = [float(starts[start]), float(ends[end]), *(-float(ends[k]) for k in range(start, end))]
+            if min(reasons) > floor:
+                found[start, end] = min(reasons)
+    return found
+
+
+def nearest_ends(starts: Tensor, ends: Tensor) -> set[tuple[int, int]]:
+    """The published rule: every start with the first end at or after it."""
+    pairs = set()
+    for start in (place for place, score in enumerate(starts.tolist()) if score > 0):
+        after = [place for place, score in enumerate(ends.tolist()) if score > 0 and place >= start]
+        pairs |= {(start, after[0])} if after else set()
+    return pairs

@@ -43,7 +43,7 @@ def batches_of(extractor: Extractor, documents: Sequence[Document]) -> list[Wind
     config, tokenizer, batches = extractor.model.config, extractor.tokenizer, []
     for first in range(0, len(documents), CHUNK):
         tokens = tokenizer([document.text for document in documents[first : first + CHUNK]])
-        for chosen in batches_of_like_length([len(own) for own in tokens], batch_tokens=BATCH_TOKENS):
+        for chosen in batches_of_like_length([len(own) for own in tokens], batch_tokens=BATCH_TOKENS["cpu"]):
             own = [tokens[index] for index in chosen]
             batches.append(collate(own, tokenizer, window=config.window, overlap=config.overlap))
     return batches
@@ -72,7 +72,7 @@ def staged(extractor: Extractor, documents: Sequence[Document]) -> Stages:
         with _stage(stages, "tokenising"):
             tokens = extractor.tokenizer([document.text for document in chunk])
         results: dict[int, Document] = {}
-        for chosen in batches_of_like_length([len(own) for own in tokens], batch_tokens=BATCH_TOKENS):
+        for chosen in batches_of_like_length([len(own) for own in tokens], batch_tokens=BATCH_TOKENS["cpu"]):
             with _stage(stages, "windows"):
                 own = [tokens[index] for index in chosen]
                 batch = collate(own, extractor.tokenizer, window=config.window, overlap=config.overlap)

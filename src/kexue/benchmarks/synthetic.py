@@ -75,8 +75,7 @@ def _random_links(num_predicates: int, num_tokens: int, num_triples: int, genera
         (sh, st), (oh, ot) = (_random_span(num_tokens, generator) for _ in range(2))
         predicate = int(torch.randint(num_predicates, (), generator=generator))
         links.spans.extend([(0, sh, st), (1, oh, ot)])
-        links.starts.append((predicate, sh, oh))
-        links.ends.append((predicate, st, ot))
+        links.triples.append((predicate, sh, st, oh, ot))
     return links
 
 

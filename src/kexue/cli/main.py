@@ -44,6 +44,7 @@ app.command()(commands.generate.generate)
 app.command()(commands.convert.convert)
 app.command()(commands.doctor.doctor)
 app.command()(commands.info.info)
+app.command()(commands.serve.serve)
 app.command()(commands.study.study)
 
 

@@ -20,9 +20,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from kexue.extraction.links import SpanLabels
+from kexue.extraction.links import Labels
 from kexue.extraction.reach import Reach
-from kexue.layers.token_pair_scores import TokenPairScores
+from kexue.layers.token_pair_scores import LinkScores, PairScores
 
 BLOCK_ELEMENTS = 2**22  # the most scores looked at in one go
 
@@ -50,7 +50,8 @@ class Candidates:
     """What was found in one text, in tokens, on the CPU.
 
     `spans` long[n, 3] of (label, start, end) and `span_scores` float[n]; `triples` long[m, 3] of (row of subject in
-    `spans`, predicate, row of object) and `triple_scores` float[m, 4] of (subject, object, start link, end link).
+    `spans`, predicate, row of object) and `triple_scores` float[m, terms], which all have to pass: (subject, object,
+    start link, end link) of heads that link spans, (subject, object's start, object's end) of CasRel.
     `cut` names the bounds that cut something off ("spans", "relations"), or is empty.
     """
 
@@ -60,9 +61,17 @@ class Candidates:
     triple_scores: Tensor
     cut: str = ""
 
+    def keep(self, spans: Bool[Tensor, " n"], triples: Bool[Tensor, " m"]) -> Candidates:
+        """These spans, and these triples as far as both of their ends stay."""
+        subject, predicate, object_ = self.triples.unbind(1)
+        triples = triples & spans[subject] & spans[object_]
+        row = spans.cumsum(0) - 1
+        kept = torch.stack((row[subject], predicate, row[object_]), 1)[triples]
+        return Candidates(self.spans[spans], self.span_scores[spans], kept, self.triple_scores[triples], self.cut)
 
-class _Spans(NamedTuple):
-    """The accepted spans of one text."""
+
+class Spans(NamedTuple):
+    """The accepted spans of one text, still on the device that found them."""
 
     places: Int[Tensor, "n 3"]
     """(label, start, end)"""
@@ -73,8 +82,8 @@ class _Spans(NamedTuple):
 class _Links(NamedTuple):
     """What decides which accepted spans are joined."""
 
-    starts: TokenPairScores
-    ends: TokenPairScores
+    starts: LinkScores
+    ends: LinkScores
     subjects: Bool[Tensor, "predicates labels"]
     objects: Bool[Tensor, "predicates labels"]
     floor: float
@@ -91,11 +100,11 @@ class _Links(NamedTuple):
 
 
 def decode(
-    spans: TokenPairScores,
-    starts: TokenPairScores,
-    ends: TokenPairScores,
+    spans: PairScores,
+    starts: LinkScores,
+    ends: LinkScores,
     mask: Bool[Tensor, "batch seq"],
-    labels: SpanLabels,
+    labels: Labels,
     *,
     floor: float = 0.0,
     bounds: Bounds | None = None,
@@ -109,21 +118,43 @@ def decode(
     bounds, reach = bounds or Bounds(), reach or Reach()
     subjects, objects = labels.subjects.to(mask.device), labels.objects.to(mask.device)
     links = _Links(starts, ends, subjects, objects, floor, reach.link_distance)
-    found_spans = _find_spans(spans, mask, floor, bounds, reach.span_width or mask.shape[1])
+    found_spans = find_spans(spans, mask, floor, bounds, reach.span_width or mask.shape[1])
     budgets = [bounds.max_relations(length) for length in mask.sum(1).tolist()]
-    results = []
-    for text, (found, budget) in enumerate(zip(found_spans, budgets, strict=True)):
-        triples, scores, was_cut = _find_triples(text, found, links, budget)
-        cut = " and ".join(name for name, of in (("spans", found.cut), ("relations", was_cut)) if of)
-        results.append(Candidates(found.places.cpu(), found.scores.cpu(), triples.cpu(), scores.cpu(), cut))
-    return results
+    return [
+        candidates(found, *joined, cut=was_cut)
+        for text, (found, budget) in enumerate(zip(found_spans, budgets, strict=True))
+        for *joined, was_cut in [_find_triples(text, found, links, budget)]
+    ]
 
 
-def _find_spans(
-    scores: TokenPairScores, mask: Bool[Tensor, "batch seq"], floor: float, bounds: Bounds, width: int
-) -> list[_Spans]:
+def decode_spans(
+    spans: PairScores,
+    mask: Bool[Tensor, "batch seq"],
+    *,
+    floor: float = 0.0,
+    bounds: Bounds | None = None,
+    reach: Reach | None = None,
+) -> list[Candidates]:
+    """Find the spans of each text whose scores exceed `floor`; nothing joins them."""
+    found = find_spans(spans, mask, floor, bounds or Bounds(), (reach or Reach()).span_width or mask.shape[1])
+    return [candidates(each) for each in found]
+
+
+def candidates(
+    spans: Spans, triples: Tensor | None = None, scores: Tensor | None = None, *, cut: bool = False
+) -> Candidates:
+    """What was found in one text, moved to the CPU; `cut` says whether triples were left out."""
+    triples = spans.places.new_zeros((0, 3)) if triples is None else triples
+    scores = spans.scores.new_zeros((0, 4)) if scores is None else scores
+    names = " and ".join(name for name, was_cut in (("spans", spans.cut), ("relations", cut)) if was_cut)
+    return Candidates(spans.places.cpu(), spans.scores.cpu(), triples.cpu(), scores.cpu(), names)
+
+
+def find_spans(
+    scores: PairScores, mask: Bool[Tensor, "batch seq"], floor: float, bounds: Bounds, width: int
+) -> list[Spans]:
     """The best spans of each text, at most `width` tokens wide, whose scores exceed `floor`."""
-    none = _Spans(mask.new_zeros((0, 3), dtype=torch.long), mask.new_zeros(0, dtype=torch.float32))
+    none = Spans(mask.new_zeros((0, 3), dtype=torch.long), mask.new_zeros(0, dtype=torch.float32))
     found = [none] * len(mask)
     budgets = [bounds.max_spans(length) for length in mask.sum(1).tolist()]
     for rows, columns in _blocks(len(mask), scores.num_labels, mask.shape[1], width):
@@ -149,17 +180,17 @@ def _blocks(batch: int, num_labels: int, length: int, width: int) -> Iterator[tu
         first += size
 
 
-def _extend(found: _Spans, places: Tensor, scores: Tensor, budget: int) -> _Spans:
+def _extend(found: Spans, places: Tensor, scores: Tensor, budget: int) -> Spans:
     """The best of the spans found before and of these."""
     if len(found.places) + len(places) <= budget:
-        return _Spans(torch.cat((found.places, places)), torch.cat((found.scores, scores)), found.cut)
-    best = _best(scores, budget)
+        return Spans(torch.cat((found.places, places)), torch.cat((found.scores, scores)), found.cut)
+    best = best_of(scores, budget)
     places, scores = torch.cat((found.places, places[best])), torch.cat((found.scores, scores[best]))
-    best = _best(scores, budget)
-    return _Spans(places[best], scores[best], cut=True)
+    best = best_of(scores, budget)
+    return Spans(places[best], scores[best], cut=True)
 
 
-def _find_triples(text: int, spans: _Spans, links: _Links, budget: int) -> tuple[Tensor, Tensor, bool]:
+def _find_triples(text: int, spans: Spans, links: _Links, budget: int) -> tuple[Tensor, Tensor, bool]:
     """The best triples of one text: (long[m, 3], their four scores float[m, 4], whether the budget cut some)."""
     label = spans.places[:, 0]
     subjects = links.subjects.any(0)[label].nonzero()[:, 0]
@@ -170,14 +201,14 @@ def _find_triples(text: int, spans: _Spans, links: _Links, budget: int) -> tuple
         for rows in subjects.split(max(1, BLOCK_ELEMENTS // (links.starts.num_labels * len(objects)))):
             *block, cut_here = _join(text, spans, rows, objects, links, budget)
             triples, scores = torch.cat((triples, block[0])), torch.cat((scores, block[1]))
-            best = _best(scores.amin(1), budget)
+            best = best_of(scores.amin(1), budget)
             cut |= cut_here or len(best) < len(triples)
             triples, scores = triples[best], scores[best]
     return triples, scores, cut
 
 
 def _join(
-    text: int, spans: _Spans, subjects: Tensor, objects: Tensor, links: _Links, budget: int
+    text: int, spans: Spans, subjects: Tensor, objects: Tensor, links: _Links, budget: int
 ) -> tuple[Tensor, Tensor, bool]:
     """The best triples of these subjects and objects, their four scores, and whether the budget cut some."""
     s_label, s_start, s_end = spans.places[subjects].unbind(1)
@@ -189,7 +220,7 @@ def _join(
     row, predicate, column = hits.unbind(1)
     row, predicate, column = hits[links.allow(predicate, s_label[row], o_label[column])].unbind(1)
     s_score, o_score = spans.scores[subjects], spans.scores[objects]
-    best = _best(weakest[predicate, row, column].minimum(s_score[row]).minimum(o_score[column]), budget)
+    best = best_of(weakest[predicate, row, column].minimum(s_score[row]).minimum(o_score[column]), budget)
     cut = len(best) < len(row)
     row, predicate, column = row[best], predicate[best], column[best]
     link_scores = start_scores[predicate, row, column], end_scores[predicate, row, column]
@@ -197,7 +228,7 @@ def _join(
     return triples, torch.stack((s_score[row], o_score[column], *link_scores), 1), cut
 
 
-def _best(values: Float[Tensor, " n"], budget: int) -> Int[Tensor, " m"]:
+def best_of(values: Float[Tensor, " n"], budget: int) -> Int[Tensor, " m"]:
     """Where the `budget` highest values are, or all of fewer, in their order; of equal values the first are taken."""
     if len(values) <= budget:
         return torch.arange(len(values), device=values.device)

@@ -15,39 +15,36 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kexue.extraction.decision import Calibration, Decision, Judged
-from kexue.extraction.document import Document, Span
+from kexue.extraction.document import Document
 from kexue.extraction.inference import Found
-from kexue.extraction.links import SpanLabels, close_relations
+from kexue.extraction.links import Labels, SpanLabels
 from kexue.extraction.metrics.calibration_error import expected_calibration_error
-
-Place = tuple[int, int, str]  # start, end, label
-Fact = tuple[Place, str, Place]
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """Judged candidates of both kinds."""
+    """Judged candidates of both kinds, and what the kinds are called."""
 
     entities: Judged
     relations: Judged
+    kinds: tuple[str, str] = SpanLabels.kinds
 
     def f1(self) -> dict[str, float]:
         """Micro precision, recall and F1 of the article's rule: every score above 0."""
         return {
             f"{kind}_{name}": value
-            for kind, judged in (("relations", self.relations), ("entities", self.entities))
+            for kind, judged in zip(self.kinds, (self.entities, self.relations), strict=True)
             for name, value in _scores(judged).items()
         }
 
 
-def judge(documents: Sequence[Document], found: Iterable[Found], labels: SpanLabels) -> Judgement:
+def judge(documents: Sequence[Document], found: Iterable[Found], labels: Labels) -> Judgement:
     """Compare the candidates of each document with its gold."""
-    predicates = labels.schema.predicates
+    predicates = labels.predicates
     spans, triples = _Tally(labels.names, terms=1), _Tally(predicates, terms=4)
     tallies = {"entity": spans, "relation": triples}
     for item in found:
-        gold_facts = _gold_facts(documents[item.index], labels)
-        gold_spans = _gold_spans(documents[item.index], labels, gold_facts)
+        gold_spans, gold_facts = labels.gold(documents[item.index])
         spans.count_gold([name for _, _, name in gold_spans])
         triples.count_gold([name for _, name, _ in gold_facts])
         for gold in documents[item.index].unaligned:
@@ -72,7 +69,7 @@ def judge(documents: Sequence[Document], found: Iterable[Found], labels: SpanLab
                 gold_facts,
             ),
         )
-    return Judgement(spans.judged(), triples.judged())
+    return Judgement(spans.judged(), triples.judged(), labels.kinds)
 
 
 def calibration_errors(judgement: Judgement, decision: Decision) -> dict[str, dict[str, float]]:
@@ -82,9 +79,11 @@ def calibration_errors(judgement: Judgement, decision: Decision) -> dict[str, di
             when: expected_calibration_error(calibration(judged.scores), judged.correct)
             for when, calibration in (("before", Calibration()), ("after", fitted))
         }
-        for kind, judged, fitted in (
-            ("entities", judgement.entities, decision.entity),
-            ("relations", judgement.relations, decision.relation),
+        for kind, judged, fitted in zip(
+            judgement.kinds,
+            (judgement.entities, judgement.relations),
+            (decision.entity, decision.relation),
+            strict=True,
         )
         if len(judged.scores)
     }
@@ -116,7 +115,7 @@ class _Tally:
 
     def judged(self) -> Judged:
         return Judged(
-            scores=np.concatenate([np.zeros((0, self.terms)), *self.scores]),
+            scores=np.concatenate(self.scores) if self.scores else np.zeros((0, self.terms)),
             label=np.concatenate([np.zeros(0, dtype=np.int64), *self.label]),
             correct=np.array(self.correct, dtype=bool),
             gold=self.gold,
@@ -127,32 +126,6 @@ def _right(keys: Sequence[Hashable], gold: Collection[Hashable]) -> list[bool]:
     """Which candidates the gold has; of several that read alike (tokens that share a character) only the first."""
     seen: set[Hashable] = set()
     return [key in gold and not (key in seen or seen.add(key)) for key in keys]  # type: ignore[func-returns-value]
-
-
-def _gold_facts(document: Document, labels: SpanLabels) -> set[Fact]:
-    """Relations whose predicate the model knows, and what follows from them."""
-    return {
-        (_place(fact.subject, labels), fact.predicate, _place(fact.object, labels))
-        for fact in close_relations(document.relations, labels.schema)
-        if fact.predicate in labels.schema.predicates
-    }
-
-
-def _gold_spans(document: Document, labels: SpanLabels, facts: set[Fact]) -> set[Place]:
-    """Typed entities, or the ends of relations in their roles."""
-    if labels.schema.typed:
-        spans = {_place(span, labels) for span in document.entities}
-        spans |= {end for subject, _, object_ in facts for end in (subject, object_)}
-        return {place for place in spans if place[2] in labels.names}
-    return {
-        (start, end, role)
-        for subject, _, object_ in facts
-        for role, (start, end, _) in zip(labels.names, (subject, object_), strict=True)
-    }
-
-
-def _place(span: Span, labels: SpanLabels) -> Place:
-    return span.start, span.end, span.label if labels.schema.typed else ""
 
 
 def _scores(judged: Judged) -> dict[str, float]:

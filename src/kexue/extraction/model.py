@@ -18,7 +18,6 @@ from kexue.encoders.loading import build_encoder
 from kexue.encoders.windows import WindowBatch, merge_windows
 from kexue.extraction.decoding import Bounds, Candidates
 from kexue.extraction.heads import HEADS
-from kexue.extraction.links import SpanLabels
 from kexue.extraction.reach import Reach
 from kexue.extraction.schema import Schema
 
@@ -29,8 +28,8 @@ class ExtractionConfig(PretrainedConfig):
     """What an `ExtractionModel` is made of.
 
     `encoder` is the encoder's own configuration and `schema` the labels, both as plain values; `window` counts tokens
-    of text in one window (without special tokens) and `overlap` the tokens that two neighbours share. `span_width`
-    and `link_distance` are the model's `Reach`.
+    of text in one window (without special tokens) and `overlap` the tokens that two neighbours share. `span_width`,
+    `link_distance`, `sentence_distance` and `sentences` are the model's `Reach`.
     """
 
     model_type = "kexue_extraction"
@@ -42,12 +41,16 @@ class ExtractionConfig(PretrainedConfig):
         head: str = "gplinker",
         head_dim: int = 64,
         efficient: bool = True,
+        span_rotary: bool = True,
         link_rotary: bool = False,
+        casrel: str = "all",
         hidden_dropout: float = 0.1,
         window: int = 254,
         overlap: int = 64,
         span_width: int | None = None,
         link_distance: int | None = None,
+        sentence_distance: int | None = None,
+        sentences: int | None = None,
         **kwargs: Any,
     ) -> None:
         self.encoder = encoder or {}
@@ -55,12 +58,16 @@ class ExtractionConfig(PretrainedConfig):
         self.head = head
         self.head_dim = head_dim
         self.efficient = efficient
+        self.span_rotary = span_rotary
         self.link_rotary = link_rotary
+        self.casrel = casrel
         self.hidden_dropout = hidden_dropout
         self.window = window
         self.overlap = overlap
         self.span_width = span_width
         self.link_distance = link_distance
+        self.sentence_distance = sentence_distance
+        self.sentences = sentences
         super().__init__(**kwargs)
 
 
@@ -80,13 +87,9 @@ class ExtractionModel(PreTrainedModel):
             encoder = _encoder_from_config(config.encoder)
         self.encoder = encoder
         self.dropout = nn.Dropout(config.hidden_dropout)
-        self.head = HEADS[config.head](
-            encoder.config.hidden_size,
-            SpanLabels(Schema.from_json(config.schema)),
-            head_dim=config.head_dim,
-            efficient=config.efficient,
-            link_rotary=config.link_rotary,
-        )
+        head = HEADS[config.head]
+        labels = head.task.labels(Schema.from_json(config.schema))
+        self.head = head.from_config(encoder.config.hidden_size, config, labels)
         self.post_init()  # type: ignore[no-untyped-call]
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -98,7 +101,7 @@ class ExtractionModel(PreTrainedModel):
         other.config = copy.deepcopy(self.config)
         other.config.schema = schema.to_json()
         head = copy.copy(self.head)
-        head.labels = SpanLabels(schema)
+        head.labels = head.task.labels(schema)
         other._modules = self._modules | {"head": head}
         return other
 

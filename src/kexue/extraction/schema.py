@@ -63,6 +63,11 @@ class Schema:
         return tuple(relation.name for relation in self.relation_types)
 
     @cached_property
+    def roles(self) -> dict[str, tuple[str, ...]]:
+        """The roles of each event type."""
+        return dict(self.event_types)
+
+    @cached_property
     def typed(self) -> bool:
         """Whether entities carry types of their own; otherwise a span is known only as subject or object."""
         return len(self.entity_types) > 1 or any(self.entity_types)

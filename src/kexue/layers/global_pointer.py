@@ -10,12 +10,12 @@ and d that of the head. Source: Su, kexue.fm/archives/8373 (2021) and 8877 (2022
 from __future__ import annotations
 
 import math
-import warnings
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from kexue.layers.linear import linear
 from kexue.layers.token_pair_scores import FactorizedScores, ProductScores
 from kexue.ops.precision import exact_dtype, without_autocast
 from kexue.ops.rotary import rotary
@@ -100,8 +100,7 @@ def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
 
 def _lecun_linear(in_dim: int, out_dim: int) -> nn.Linear:
     """Weights normal with variance 1/in_dim, cut at two deviations as Keras does; biases zero."""
-    with warnings.catch_warnings(action="ignore"):  # of a head without labels, which has no weights to fill
-        layer = nn.Linear(in_dim, out_dim)
+    layer = linear(in_dim, out_dim)
     cut = 2 / math.sqrt(in_dim) / TRUNCATED_STD
     with torch.no_grad():
         nn.init.trunc_normal_(layer.weight, std=cut / 2, a=-cut, b=cut)

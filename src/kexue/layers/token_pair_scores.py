@@ -18,7 +18,7 @@ from kexue.ops.multilabel import factorized_multilabel_cross_entropy, product_mu
 from kexue.ops.precision import without_autocast
 
 
-class TokenPairScores(ABC):
+class PairScores(ABC):
     """Scores [batch, num_labels, seq, seq] of (start, end), both inclusive tokens; never stored whole.
 
     No mask is applied by `block`, `at` and `dense`: the caller leaves out padding and, where `ordered`,
@@ -37,17 +37,25 @@ class TokenPairScores(ABC):
     def block(self, rows: slice, columns: slice) -> Float[Tensor, "batch num_labels rows columns"]:
         """The scores of the starts `rows` and the ends `columns`."""
 
+    def dense(self) -> Float[Tensor, "batch num_labels seq seq"]:
+        """All scores in one tensor: for tests and pictures only."""
+        return self.block(slice(None), slice(None))
+
+
+class LinkScores(PairScores):
+    """Scores that can be asked for at chosen tokens."""
+
     @abstractmethod
     def at(self, batch: int, starts: Int[Tensor, " m"], ends: Int[Tensor, " n"]) -> Float[Tensor, "num_labels m n"]:
         """The scores of every chosen start with every chosen end of one text."""
 
+
+class TokenPairScores(LinkScores):
+    """Scores that are trained as such: every pair is a class of its label."""
+
     @abstractmethod
     def loss(self, positives: Int[Tensor, "n 4"], mask: Bool[Tensor, "batch seq"]) -> Float[Tensor, "batch num_labels"]:
         """Multi-label cross-entropy of each text and label; `positives` are (batch, label, start, end)."""
-
-    def dense(self) -> Float[Tensor, "batch num_labels seq seq"]:
-        """All scores in one tensor: for tests and pictures only."""
-        return self.block(slice(None), slice(None))
 
 
 @dataclass(frozen=True, eq=False)

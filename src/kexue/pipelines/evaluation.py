@@ -14,8 +14,14 @@ from kexue.pipelines.extractor import Extractor
 
 
 def close_gold(gold: Sequence[Document], schema: Schema) -> list[Document]:
-    """Gold with what follows from it by symmetry and inverses, as the model's answers have it."""
-    return [replace(document, relations=close_relations(document.relations, schema)) for document in gold]
+    """Gold with what follows from it by symmetry and inverses, as the model's answers have it.
+
+    A model that finds no relations is not asked for any.
+    """
+    return [
+        replace(document, relations=close_relations(document.relations, schema) if schema.predicates else [])
+        for document in gold
+    ]
 
 
 def predict_and_judge(extractor: Extractor, gold: Sequence[Document]) -> tuple[list[Document], dict[str, Any]]:

@@ -12,12 +12,11 @@ from typing import Any, Literal, TypeVar
 import torch
 
 from kexue.errors import OptionError, unknown
-from kexue.extraction.assembly import assemble
 from kexue.extraction.checkpoint import Checkpoint, load_checkpoint
 from kexue.extraction.decision import Decision
 from kexue.extraction.decoding import Bounds
 from kexue.extraction.document import Document
-from kexue.extraction.inference import BATCH_TOKENS, Found, find_candidates
+from kexue.extraction.inference import Found, find_candidates
 from kexue.extraction.schema import Schema
 from kexue.ops.device import choose_device
 from kexue.pipelines.hub import local_folder
@@ -89,7 +88,7 @@ class Extractor:
         """The same model, reporting every entity and relation from this confidence on."""
         if not 0 <= threshold <= 1:
             raise OptionError(f"a threshold is a confidence between 0 and 1, got {threshold}")
-        thresholds = dict.fromkeys(self.schema.predicates, threshold)
+        thresholds = dict.fromkeys(self.model.head.labels.predicates, threshold)
         return self._with(replace(self.decision, thresholds=thresholds, entity_threshold=threshold))
 
     def with_schema(self, constraints: dict[str, dict[str, Any]]) -> Extractor:
@@ -108,7 +107,7 @@ class Extractor:
         return self.extract([item])[0]
 
     def extract(
-        self, items: Sequence[Input], *, batch_tokens: int = BATCH_TOKENS, batch_size: int | None = None
+        self, items: Sequence[Input], *, batch_tokens: int | None = None, batch_size: int | None = None
     ) -> list[Document]:
         """Extract from texts, or from documents, which keep their id and meta; in the order given."""
         if isinstance(items, str | Document):
@@ -123,7 +122,7 @@ class Extractor:
         items: Iterable[Input],
         *,
         batch_size: int | None = None,
-        batch_tokens: int = BATCH_TOKENS,
+        batch_tokens: int | None = None,
         chunk: int = CHUNK,
     ) -> Iterator[Document]:
         """Extract from a stream, in order; `chunk` texts at a time are sorted by length and batched."""
@@ -135,7 +134,7 @@ class Extractor:
             yield from self.extract(part, batch_tokens=batch_tokens, batch_size=batch_size)
 
     def candidates(
-        self, items: Sequence[Input], *, batch_tokens: int = BATCH_TOKENS, batch_size: int | None = None
+        self, items: Sequence[Input], *, batch_tokens: int | None = None, batch_size: int | None = None
     ) -> Iterator[Found]:
         """What was found above the decision's floor, before confidences and thresholds; longest texts first."""
         texts = [_text(item) for item in items]
@@ -157,7 +156,8 @@ class Extractor:
 
     def document(self, item: Input, found: Found) -> Document:
         """What is reported of the candidates of one text."""
-        document = assemble(_text(item), found.tokens, found.candidates, self.model.head.labels, self.decision)
+        head = self.model.head
+        document = head.task.assemble(_text(item), found.tokens, found.candidates, head.labels, self.decision)
         if isinstance(item, Document):
             document.id = item.id
             document.meta = {key: value for key, value in item.meta.items() if key != "cut"} | document.meta

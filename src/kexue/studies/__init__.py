@@ -14,6 +14,7 @@ from kexue.studies.options import StudyOptions
 
 STUDIES = {
     "distributions": "Discrete distributions as argmax of location plus noise (archives/9085): does the law matter?",
+    "heads": "GPLinker, CasRel, TPLinker, heads for entities (archives/8888, 8373): which finds most, at what cost?",
 }
 
 __all__ = ["STUDIES", "StudyOptions", "run_study"]

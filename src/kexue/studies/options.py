@@ -17,6 +17,8 @@ class StudyOptions:
     output  folder for the page and its pictures
     data    folders of data sets that do not come with the package, by name
     say     takes one line on how far it is
+    device  cpu or cuda; the best there is where None
+    workers trainings that go on at the same time, where a study has trainings that may
     """
 
     output: Path
@@ -24,6 +26,8 @@ class StudyOptions:
     seed: int = 0
     data: Mapping[str, Path] = field(default_factory=dict)
     say: Callable[[str], None] = print
+    device: str | None = None
+    workers: int = 1
 
     def check_data(self, known: tuple[str, ...]) -> None:
         """Refuse a data set that the study does not use, and a folder that is not there."""

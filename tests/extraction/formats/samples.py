@@ -84,6 +84,35 @@ OTHERS = {
         ],
     },
     "doccano": {"text": TEXT, "label": [[0, 11, "PER"]]},
+    "duee": {
+        "text": TEXT,
+        "event_list": [
+            {
+                "event_type": "move",
+                "trigger": "left",
+                "trigger_start_index": 12,
+                "arguments": [{"role": "who", "argument": "Marie Curie", "argument_start_index": 0}],
+            }
+        ],
+    },
+    "phee": {
+        "context": TEXT,
+        "annotations": [
+            {
+                "events": [
+                    {
+                        "event_type": "move",
+                        "Trigger": {"text": [["left"]], "start": [[12]]},
+                        "Who": {
+                            "text": [["Marie Curie"]],
+                            "start": [[0]],
+                            "Name": {"text": [["Marie", "."]], "start": [[0, 24]]},
+                        },
+                    }
+                ]
+            }
+        ],
+    },
     "cluener": {"text": TEXT, "label": {"PER": {"Marie Curie": [[0, 10]]}}},
 }
 PERSON, PLACE = Span(0, 11, "PER"), Span(17, 23, "LOC")

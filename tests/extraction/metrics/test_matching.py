@@ -160,4 +160,5 @@ def test_an_event_that_could_not_be_placed_is_missed_with_all_of_its_arguments()
     assert {name: score.counts.gold for name, score in evaluation.events.matchings.items()} == {
         "event": 1,
         "argument": 2,
+        "characters": 2,
     }

@@ -17,7 +17,7 @@ def example(number: int, length: int) -> Example:
     """A text of one-character tokens, each known by its id; every pair of neighbours is linked."""
     tokens = Tokens([1000 * number + i for i in range(length)], list(range(length)), list(range(1, length + 1)))
     pairs = [(number, i, i + 1) for i in range(length - 1)]
-    return Example(tokens, Links(pairs, [(label, j, i) for label, i, j in pairs], list(pairs)))
+    return Example(tokens, Links(pairs, [(label, j, j, i, i) for label, i, j in pairs]))
 
 
 def by_ids(pairs: list[Pair], tokens: Tokens) -> list[Pair]:

@@ -33,7 +33,9 @@ def extract(
         typer.Option(help="Use the thresholds that reached this precision on dev: 0.8, 0.85, 0.9, 0.95 or 0.99."),
     ] = None,
     threshold: Annotated[float | None, typer.Option(help="Report everything from this confidence on.")] = None,
-    batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens in a batch.")] = 2048,
+    batch_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Tokens in a batch; what suits the device where left out.")
+    ] = None,
     dtype: Annotated[str, typer.Option(help="float32, or bfloat16 where the hardware has it (faster).")] = "float32",
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")] = None,
 ) -> None:
@@ -60,7 +62,7 @@ def extract(
         _to_file(extractor, input, output, batch_tokens)
 
 
-def _to_stdout(extractor: Extractor, input: Path | None, batch_tokens: int) -> None:
+def _to_stdout(extractor: Extractor, input: Path | None, batch_tokens: int | None) -> None:
     from kexue.pipelines.bulk import extract_stream, read_stream
 
     chunk = 1 if input is None and sys.stdin.isatty() else STREAM_CHUNK
@@ -69,7 +71,7 @@ def _to_stdout(extractor: Extractor, input: Path | None, batch_tokens: int) -> N
         extract_stream(extractor, documents, sys.stdout.buffer, chunk=chunk, batch_tokens=batch_tokens)
 
 
-def _to_file(extractor: Extractor, input: Path, output: Path, batch_tokens: int) -> None:
+def _to_file(extractor: Extractor, input: Path, output: Path, batch_tokens: int | None) -> None:
     from kexue.pipelines.bulk import Progress as Done
     from kexue.pipelines.bulk import extract_file
 

@@ -69,8 +69,10 @@ def _model(name: str) -> None:
         out.print("entity types: " + ", ".join(extractor.schema.entity_types), highlight=False)
     if extractor.schema.relation_types:
         out.print(table)
+    for name, roles in extractor.schema.event_types:
+        out.print(f"event {name}: {', '.join(roles)}", highlight=False, markup=False)
     scores = extractor.metrics.get("dev", {})
-    for kind in ("entities", "relations"):
+    for kind in ("entities", "relations", "arguments", "links"):
         if f"{kind}_f1" in scores:
             out.print(
                 f"dev {kind}: P {scores[f'{kind}_precision']:.3f}  R {scores[f'{kind}_recall']:.3f}  "

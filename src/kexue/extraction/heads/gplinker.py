@@ -13,21 +13,26 @@ Source: Su Jianlin, kexue.fm/archives/8888 (2022); efficient scorers, kexue.fm/a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from kexue.extraction.decoding import Bounds, Candidates, decode
+from kexue.extraction.heads.head import Head
 from kexue.extraction.links import Links, SpanLabels, stack_positives
 from kexue.extraction.reach import Reach
 from kexue.layers.global_pointer import EfficientGlobalPointer, GlobalPointer
 
 
-class GPLinker(nn.Module):
+class GPLinker(Head):
     """Spans and links from hidden states [batch, length, hidden_dim]; never a heads x length x length tensor.
 
     `efficient` chooses the scorer whose labels share one product (4 head_dim parameters a label) over the standard
-    one with a query and a key for every label (2 hidden_dim head_dim a label).
+    one with a query and a key for every label (2 hidden_dim head_dim a label). Without predicates it is a GlobalPointer
+    for named entities.
     """
+
+    options: ClassVar[tuple[str, ...]] = ("head_dim", "efficient", "span_rotary", "link_rotary")
 
     def __init__(
         self,
@@ -36,13 +41,14 @@ class GPLinker(nn.Module):
         *,
         head_dim: int = 64,
         efficient: bool = True,
+        span_rotary: bool = True,
         link_rotary: bool = False,
     ) -> None:
         super().__init__()
         scorer = EfficientGlobalPointer if efficient else GlobalPointer
-        num_predicates = len(labels.schema.predicates)
+        num_predicates = len(labels.predicates)
         self.labels = labels
-        self.spans = scorer(hidden_dim, len(labels.names), head_dim, rotary=True, ordered=True)
+        self.spans = scorer(hidden_dim, len(labels.names), head_dim, rotary=span_rotary, ordered=True)
         self.starts = scorer(hidden_dim, num_predicates, head_dim, rotary=link_rotary)
         self.ends = scorer(hidden_dim, num_predicates, head_dim, rotary=link_rotary)
 

@@ -16,6 +16,7 @@ import numpy as np
 from kexue.extraction.document import Document
 from kexue.extraction.metrics.bootstrap import Bootstrap
 from kexue.extraction.metrics.breakdown import Breakdown, break_down
+from kexue.extraction.metrics.characters import PartialOutcomes, compare_characters
 from kexue.extraction.metrics.compatibility import PEER_COUNTS, count_as
 from kexue.extraction.metrics.matching import (
     ENTITY_MATCHINGS,
@@ -24,7 +25,7 @@ from kexue.extraction.metrics.matching import (
     Key,
     relation_keys,
 )
-from kexue.extraction.metrics.outcomes import compare
+from kexue.extraction.metrics.outcomes import Outcomes, compare
 from kexue.extraction.metrics.pairing import check_paired
 from kexue.extraction.metrics.scores import Counts, Macro, macro
 
@@ -114,7 +115,7 @@ def evaluate(
         num_documents=len(gold),
         relations=part(relations),
         entities=part(ENTITY_MATCHINGS),
-        events=part(EVENT_MATCHINGS) if _have_events(gold) or _have_events(predicted) else None,
+        events=_events(part, gold, predicted) if _have_events(gold) or _have_events(predicted) else None,
         breakdown=break_down(gold, predicted),
         as_peers_count={name: count_as(peer, gold, predicted) for name, peer in PEER_COUNTS.items()},
         bootstrap=bootstrap,
@@ -125,15 +126,22 @@ def _have_events(documents: Sequence[Document]) -> bool:
     return any(document.events or any(item.kind == "event" for item in document.unaligned) for document in documents)
 
 
+def _events(part: Callable[..., Part], gold: Sequence[Document], predicted: Sequence[Document]) -> Part:
+    """Events and arguments that are wholly right, and DuEE's score of arguments that are so in part."""
+    return part(EVENT_MATCHINGS, {"characters": compare_characters(gold, predicted)})
+
+
 def _part(
     gold: Sequence[Document],
     predicted: Sequence[Document],
     bootstrap: Bootstrap,
     matchings: Mapping[str, Keys],
+    others: Mapping[str, PartialOutcomes] | None = None,
 ) -> Part:
-    outcomes = {name: compare(map(keys, gold), map(keys, predicted)) for name, keys in matchings.items()}
-    headline = next(iter(outcomes.values()))
+    compared = {name: compare(map(keys, gold), map(keys, predicted)) for name, keys in matchings.items()}
+    headline = next(iter(compared.values()))
     by_label = headline.by(headline.labels())
+    outcomes: dict[str, Outcomes | PartialOutcomes] = {**compared, **(others or {})}
     intervals = bootstrap.f1_intervals(
         np.concatenate(
             [*(each.per_document() for each in outcomes.values()), headline.per_document_and_label()], axis=1

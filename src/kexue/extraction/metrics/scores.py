@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Facts that are right, that were predicted, and that are in the gold."""
+    """Facts that are right, that were predicted, and that are in the gold; some scorers call a fact right in part."""
 
-    correct: int = 0
+    correct: float = 0
     predicted: int = 0
     gold: int = 0
 

@@ -44,7 +44,7 @@ def _scores(evaluation: Evaluation) -> Table:
     table = _table("Scores", "matching")
     parts = {"relations": evaluation.relations, "entities": evaluation.entities, "events": evaluation.events}
     for name, part in parts.items():
-        if part is not None:
+        if part is not None and (part.headline.counts.gold or part.headline.counts.predicted):
             for matching, score in part.matchings.items():
                 table.add_row(f"{name}, {matching.replace('_', ' ')}", *_row(score))
             table.add_row(f"{name}, macro over {part.macro.num_labels} labels", *_percents(part.macro))
@@ -115,4 +115,4 @@ def _percents(scores: Counts | Macro) -> tuple[str, ...]:
 
 
 def _numbers(counts: Counts) -> tuple[str, ...]:
-    return tuple(f"{value:,}" for value in (counts.correct, counts.predicted, counts.gold))
+    return f"{counts.correct:,.10g}", f"{counts.predicted:,}", f"{counts.gold:,}"

@@ -10,6 +10,7 @@ from pathlib import Path
 from kexue.errors import DataError, SchemaError, unknown
 from kexue.extraction.document import Document, Relation, Span
 from kexue.extraction.formats import read_documents
+from kexue.extraction.heads import HEADS
 from kexue.extraction.schema import RelationType, Schema
 from kexue.training.extraction.recipe import ExtractionRecipe
 
@@ -38,10 +39,12 @@ def load_training_data(recipe: ExtractionRecipe) -> TrainingData:
         train, dev = hold_out(train, recipe.seed, path=recipe.train)
         notes.append(f"no dev file: {len(dev)} of {len(train) + len(dev)} training documents are held out as dev")
     observed = Schema.from_documents(train)
-    if not observed.relation_types and not observed.entity_types:
+    if not observed.relation_types and not observed.entity_types and not observed.event_types:
         raise DataError(
-            "holds no annotated entity or relation, so there is nothing to learn; see `kexue doctor`", path=recipe.train
+            "holds no annotated entity, relation or event, so there is nothing to learn; see `kexue doctor`",
+            path=recipe.train,
         )
+    HEADS[recipe.head].task.labels(observed)  # says so if this head can learn nothing from it
     if observed.typed and "" not in observed.entity_types:
         _refuse_untyped(dev, recipe)
     schema, unseen = _extend(observed, Schema.from_documents(dev))
@@ -130,12 +133,17 @@ def _extend(schema: Schema, other: Schema) -> tuple[Schema, list[str]]:
     types = [name for name in other.entity_types if name not in schema.entity_types] if schema.typed else []
     if not schema.typed:
         relations = [RelationType(item.name) for item in relations]
+    added = {
+        kind: schema.roles.get(kind, ()) + tuple(role for role in roles if role not in schema.roles.get(kind, ()))
+        for kind, roles in other.event_types
+    }
     extended = replace(
         schema,
         entity_types=schema.entity_types + tuple(types),
         relation_types=schema.relation_types + tuple(relations),
+        event_types=tuple((schema.roles | added).items()),
     )
-    return extended, [item.name for item in relations] + types
+    return extended, [item.name for item in relations] + types + [kind for kind in added if kind not in schema.roles]
 
 
 def _constrain(schema: Schema, recipe: ExtractionRecipe) -> Schema:

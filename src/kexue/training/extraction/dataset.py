@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,10 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from kexue.encoders.tokenization import TextTokenizer
+from kexue.encoders.tokenization import TextTokenizer, Tokens
 from kexue.encoders.windows import collate
 from kexue.extraction.document import Document
-from kexue.extraction.links import LinkEncoder
-from kexue.extraction.schema import Schema
+from kexue.extraction.links import Links
 from kexue.training.extraction.packing import Example, Packing, join
 
 POOL = 50  # batches that are sorted by length together
@@ -23,8 +22,12 @@ POOL = 50  # batches that are sorted by length together
 class ExtractionDataset(Dataset[Example]):
     """Documents with their tokens and labelled token pairs, computed once; a text is one of them or several."""
 
-    def __init__(self, documents: Sequence[Document], tokenizer: TextTokenizer, schema: Schema) -> None:
-        encode = LinkEncoder(schema)
+    def __init__(
+        self,
+        documents: Sequence[Document],
+        tokenizer: TextTokenizer,
+        encode: Callable[[Document, Tokens], Links],
+    ) -> None:
         tokens = tokenizer([document.text for document in documents])
         self.examples = [Example(own, encode(document, own)) for document, own in zip(documents, tokens, strict=True)]
 

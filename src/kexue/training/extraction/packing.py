@@ -8,14 +8,14 @@ joined at random to texts that fill up to a window. What long texts teach they t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 import numpy as np
 
 from kexue.encoders.tokenization import Tokens
-from kexue.extraction.links import Links, Pair
+from kexue.extraction.links import Links
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +58,7 @@ def join(examples: Sequence[Example]) -> Example:
         tokens.ids.extend(example.tokens.ids)
         tokens.starts.extend(place + start for start in example.tokens.starts)
         tokens.ends.extend(place + end for end in example.tokens.ends)
-        links.spans.extend(_moved(example.links.spans, first))
-        links.starts.extend(_moved(example.links.starts, first))
-        links.ends.extend(_moved(example.links.ends, first))
+        moved = example.links.moved(first)
+        links.spans.extend(moved.spans)
+        links.triples.extend(moved.triples)
     return Example(tokens, links)
-
-
-def _moved(pairs: Sequence[Pair], by: int) -> Iterator[Pair]:
-    return ((label, first + by, second + by) for label, first, second in pairs)

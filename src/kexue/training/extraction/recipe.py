@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from kexue.errors import unknown
+from kexue.extraction.heads import HEADS
 from kexue.training.recipe import TrainingRecipe
 
 
@@ -41,10 +43,12 @@ class ExtractionRecipe(TrainingRecipe):
 
     # model
     encoder: str = Field("minilm", description="hub id, folder, minilm (English, 22M), or gau-tiny, ... from scratch")
-    head: Literal["gplinker"] = "gplinker"
+    head: str = Field("gplinker", description=f"one of {', '.join(HEADS)}")
     head_dim: int = Field(64, ge=2, multiple_of=2)
     efficient: bool = Field(True, description="efficient GlobalPointer; false: the standard one")
+    span_rotary: bool = Field(True, description="rotary positions in the span scores")
     link_rotary: bool = Field(True, description="rotary positions in the link scores too")
+    casrel: Literal["all", "su2020", "wei2020"] = Field("all", description="the form of CasRel")
     hidden_dropout: float = Field(0.1, ge=0, lt=1, description="dropout between encoder and head")
     window: int = Field(254, ge=8, description="tokens of text that are encoded together")
     overlap: int = Field(64, ge=0, description="tokens that neighbouring windows share")
@@ -56,6 +60,13 @@ class ExtractionRecipe(TrainingRecipe):
     encoder_lr: float | None = Field(None, gt=0, description="1e-3 from scratch; 3e-4 (384 / width)^2 else")
     head_lr: float = Field(3e-3, gt=0)
     patience: int = Field(5, ge=1, description="dev evaluations without a better F1 before training stops")
+
+    @field_validator("head")
+    @classmethod
+    def _known_head(cls, name: str) -> str:
+        if name not in HEADS:
+            raise ValueError(unknown("head", name, tuple(HEADS)))
+        return name
 
     @model_validator(mode="after")
     def _overlap_fits(self) -> ExtractionRecipe:

@@ -15,6 +15,7 @@ from kexue.encoders.loading import load_encoder
 from kexue.encoders.tokenization import TextTokenizer
 from kexue.extraction.checkpoint import Checkpoint, save_checkpoint
 from kexue.extraction.decision import decide
+from kexue.extraction.heads import HEADS
 from kexue.extraction.judge import calibration_errors
 from kexue.extraction.model import ExtractionConfig, ExtractionModel
 from kexue.extraction.reach import Reach
@@ -68,8 +69,8 @@ def make_trainer(
     text_tokenizer = TextTokenizer(tokenizer)
     if choose_device(recipe.device).type == "cpu" and encoder.config._attn_implementation == "sdpa":
         encoder.set_attn_implementation("eager")  # a quarter faster in training, where dropout rules out fused kernels
-    dataset = ExtractionDataset(data.train, text_tokenizer, data.schema)
-    reach = Reach.of(example.links for example in dataset.examples)
+    dataset = ExtractionDataset(data.train, text_tokenizer, HEADS[recipe.head].task.encoder(data.schema))
+    reach = Reach.of((example.links for example in dataset.examples), data.train)
     model = build_model(encoder, data.schema, recipe, reach=reach, max_window=text_tokenizer.max_window)
     _note_alignment(dataset, console)
     trainer = ExtractionTrainer(
@@ -106,12 +107,16 @@ def build_model(
         head=recipe.head,
         head_dim=recipe.head_dim,
         efficient=recipe.efficient,
+        span_rotary=recipe.span_rotary,
         link_rotary=recipe.link_rotary,
+        casrel=recipe.casrel,
         hidden_dropout=recipe.hidden_dropout,
         window=window,
         overlap=min(recipe.overlap, window // 2),
         span_width=reach.span_width,
         link_distance=reach.link_distance,
+        sentence_distance=reach.sentence_distance,
+        sentences=reach.sentences,
     )
     model = ExtractionModel(config, encoder).to(choose_device(recipe.device))
     if recipe.gradient_checkpointing:
@@ -138,7 +143,7 @@ def _finish(
     """Choose the decision on dev with the best weights, and write the model."""
     model: ExtractionModel = trainer.accelerator.unwrap_model(trainer.model).eval()
     judgement = trainer.judge_dev(floor=FLOOR)
-    decision = decide(judgement.entities, judgement.relations, model.head.labels.schema.predicates, floor=FLOOR)
+    decision = decide(judgement.entities, judgement.relations, model.head.labels.predicates, floor=FLOOR)
     metrics = {
         "dev": judgement.f1(),
         "dev_calibration_error": calibration_errors(judgement, decision),
@@ -156,10 +161,10 @@ def _content(data: TrainingData) -> Iterator[bytes]:
 
 
 def describe_scores(measured: dict[str, float]) -> str:
-    """The dev measures as one line: precision, recall and F1 of entities and relations."""
+    """The dev measures as one line: precision, recall and F1 of every kind of fact."""
+    kinds = [name.removesuffix("_f1") for name in measured if name.endswith("_f1")]
     return "; ".join(
         f"{kind} P {measured[f'{kind}_precision']:.3f} R {measured[f'{kind}_recall']:.3f} "
         f"F1 {measured[f'{kind}_f1']:.3f}"
-        for kind in ("entities", "relations")
-        if f"{kind}_f1" in measured
+        for kind in kinds
     )

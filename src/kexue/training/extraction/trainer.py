@@ -36,7 +36,7 @@ class ExtractionTrainer(ResumableTrainer):
         self.encoder_lr = encoder_lr
         self.text_tokenizer = tokenizer
         self.dev = dev
-        self.metric = "relations_f1" if model.head.labels.schema.predicates else "entities_f1"
+        self.metric = model.head.labels.metric
         self.patience = recipe.patience
         packing = Packing(train.lengths, share=recipe.packing, window=model.config.window, seed=recipe.seed)
         super().__init__(

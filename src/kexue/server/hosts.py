@@ -1,0 +1,126 @@
+"""The models of a service: each is loaded once, has a name, and works in a thread of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from kexue.diffusion.checkpoint import holds_generator
+from kexue.errors import OptionError, unknown
+from kexue.extraction.document import Document
+from kexue.pipelines.extractor import Extractor
+from kexue.pipelines.generator import Generator
+from kexue.server.batcher import Batcher
+from kexue.server.drawings import GeneratorHost
+
+WARM_UP = ("A short text to measure the speed of this machine by.", "用来测量速度的短文本。") * 4
+PER_TEXT = 64  # characters' worth of work that a text costs whatever its length
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """A text, and the confidence from which facts are reported; the model's own thresholds where None."""
+
+    text: str
+    threshold: float | None = None
+
+
+class ExtractorHost:
+    """An extractor whose requests are answered in batches."""
+
+    job = "extraction"
+
+    def __init__(self, name: str, extractor: Extractor, *, latency: float) -> None:
+        self.name = name
+        self.extractor = extractor
+        began = time.monotonic()
+        extractor.extract(WARM_UP)  # the first pass is slower: libraries load what they need
+        self.batcher: Batcher[Question, Document] = Batcher(
+            self._answer,
+            lambda question: len(question.text) + PER_TEXT,
+            budget=latency,
+            rate=sum(len(text) + PER_TEXT for text in WARM_UP) / (time.monotonic() - began),
+        )
+
+    def submit(self, questions: Sequence[Question]) -> list[Future[Document]]:
+        """A future document for each text; raises `OverloadError`."""
+        return self.batcher.submit(questions)
+
+    def _answer(self, questions: list[Question]) -> list[Document]:
+        documents = [Document("")] * len(questions)
+        for found in self.extractor.candidates([question.text for question in questions]):
+            question = questions[found.index]
+            documents[found.index] = self._view(question.threshold).document(question.text, found)
+        return documents
+
+    def _view(self, threshold: float | None) -> Extractor:
+        return self.extractor if threshold is None else self.extractor.with_threshold(threshold)
+
+    def describe(self) -> dict[str, Any]:
+        """What a client may want to know of the model."""
+        schema, decision = self.extractor.schema, self.extractor.decision
+        return {
+            "name": self.name,
+            "job": self.job,
+            "entity_types": list(schema.entity_types),
+            "entity_threshold": decision.entity_threshold,
+            "relations": [
+                {
+                    "name": relation.name,
+                    "subject_types": list(relation.subject_types),
+                    "object_types": list(relation.object_types),
+                    "threshold": decision.threshold(relation.name),
+                }
+                for relation in schema.relation_types
+            ],
+            "dev": self.extractor.metrics.get("dev", {}),
+        }
+
+    def close(self) -> None:
+        """Finish what was taken."""
+        self.batcher.close()
+
+
+Host = ExtractorHost | GeneratorHost
+H = TypeVar("H", ExtractorHost, GeneratorHost)
+
+
+def load_hosts(models: Sequence[str], *, latency: float, device: str | None = None) -> dict[str, Host]:
+    """The hosts of `FOLDER` or `NAME=FOLDER` arguments by name.
+
+    Raises `OptionError` for two models of one name, `CheckpointError` for a folder that is no model.
+    """
+    hosts: dict[str, Host] = {}
+    for argument in models:
+        name, equals, source = argument.partition("=")
+        source = source if equals else argument
+        name = name if equals else Path(source).name
+        if name in hosts:
+            raise OptionError(f"two models are called {name!r}; give one another name: NAME={source}")
+        hosts[name] = _load(name, source, latency, device)
+    return hosts
+
+
+def _load(name: str, source: str, latency: float, device: str | None) -> Host:
+    if holds_generator(source):
+        return GeneratorHost(name, Generator.from_pretrained(source, device=device), latency=latency)
+    return ExtractorHost(name, Extractor.from_pretrained(source, device=device), latency=latency)
+
+
+def choose_host(hosts: Mapping[str, Host], name: str | None, kind: type[H]) -> H:
+    """The host of a name, the first of its kind where none is given.
+
+    Raises `OptionError` for a name that is not there or that is of the other kind.
+    """
+    fitting = {known: host for known, host in hosts.items() if isinstance(host, kind)}
+    if name is None and fitting:
+        return next(iter(fitting.values()))
+    if name is None:
+        raise OptionError(f"no model for {kind.job} is served here")
+    if name not in fitting:
+        raise OptionError(unknown(f"model for {kind.job}", name, list(fitting)))
+    return fitting[name]

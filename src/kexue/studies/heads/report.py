@@ -1,0 +1,204 @@
+"""The page: question, what the articles claim, what was measured, verdict, and how to repeat it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from statistics import mean
+from typing import Any
+
+import torch
+
+from kexue.ops.device import choose_device
+from kexue.studies.heads.contenders import ENTITIES, RELATIONS, Contender
+from kexue.studies.heads.costs import ALL_PAIRS, Cost
+from kexue.studies.heads.runs import Outcome
+from kexue.studies.machine import describe_machine
+from kexue.studies.options import StudyOptions
+from kexue.studies.page import Page, spread
+
+Outcomes = Mapping[tuple[str, str], Sequence[Outcome]]
+
+
+def write(
+    outcomes: Sequence[Outcome],
+    costs: Mapping[str, Cost],
+    options: StudyOptions,
+    data: str,
+    recipe: Mapping[str, Any],
+    seconds: float,
+) -> Page:
+    """The whole page."""
+    page = Page()
+    page.heading("Which head?", 1)
+    if options.quick:
+        page.text("**A quick run, to see that it runs: the numbers below mean little.**")
+    _question(page)
+    by_name = _by_name(outcomes)
+    _relations(page, by_name, data, recipe)
+    _decoding(page, by_name)
+    _entities(page, by_name)
+    _costs(page, costs)
+    _verdict(page, by_name, costs)
+    _repeat(page, options, data, seconds)
+    return page
+
+
+def _by_name(outcomes: Sequence[Outcome]) -> dict[tuple[str, str], list[Outcome]]:
+    grouped: dict[tuple[str, str], list[Outcome]] = {}
+    for outcome in outcomes:
+        grouped.setdefault((outcome.kind, outcome.contender), []).append(outcome)
+    return grouped
+
+
+def _question(page: Page) -> None:
+    page.heading("Question")
+    page.text(
+        """On the same encoder, the same sentences and the same trainer: which head finds the most, and what does it
+        cost? What do rotary positions bring, what the query and key of its own that the standard GlobalPointer has for
+        every label, what the links of ends, what the telling apart of subjects and objects?"""
+    )
+    page.heading("What the articles claim")
+    page.text(
+        """Su Jianlin, [archives/8888](https://kexue.fm/archives/8888) (2022), on LIC2019 with BERT base: CasRel 82.20,
+        GPLinker standard 82.72, efficient 82.68; training 15 % slower than CasRel, decoding nearly twice as fast;
+        subjects and objects apart or merged make no clear difference; where no spans are nested the links of starts
+        would do. [archives/8373](https://kexue.fm/archives/8373) (2021): without rotary positions GlobalPointer falls
+        from 95.5 to 62.6 on the People's Daily; with them it equals a CRF on flat entities and is better on nested
+        ones."""
+    )
+
+
+def _relations(page: Page, outcomes: Outcomes, data: str, recipe: Mapping[str, Any]) -> None:
+    page.heading(f"Relations, {data}")
+    page.text(
+        f"""Micro F1 on the test sentences, mean and standard deviation over the seeds, in percent: boundaries asks for
+        the right offsets of both ends and the right predicate, strict for the types of the ends too (where subject and
+        object are told apart or merged there are none to get wrong). Interval: 95 % bootstrap over the test sentences,
+        mean of its ends over the seeds. Encoder {_encoder(recipe)}, {recipe["epochs"]} epochs at most, batches of
+        {recipe["batch_size"]}; the epoch and the thresholds are chosen on dev."""
+    )
+    page.table(
+        ["head", "strict", "interval", "boundaries", "entities", "seeds"],
+        [
+            [
+                contender.name,
+                _f1(runs, "strict"),
+                _interval(runs),
+                _f1(runs, "boundaries"),
+                _f1(runs, "entities"),
+                str(len(runs)),
+            ]
+            for contender, runs in _present(RELATIONS, outcomes, "relations")
+        ],
+    )
+
+
+def _decoding(page: Page, outcomes: Outcomes) -> None:
+    page.heading("Without the links of ends")
+    page.text(
+        """The same trained models by the rule that every score is above 0, and by the same rule where the links of ends
+        say yes to everything: two spans are then joined where their starts are."""
+    )
+    page.table(
+        ["head", "starts and ends", "starts only"],
+        [
+            [contender.name, _f1(runs, "starts and ends"), _f1(runs, "starts only")]
+            for contender, runs in _present(RELATIONS, outcomes, "relations")
+            if "starts only" in runs[0].f1
+        ],
+    )
+
+
+def _entities(page: Page, outcomes: Outcomes) -> None:
+    page.heading("Entities alone")
+    page.text("The types and offsets of the entities of the same sentences; no head sees a relation.")
+    page.table(
+        ["head", "F1", "interval", "boundaries", "seeds"],
+        [
+            [contender.name, _f1(runs, "strict"), _interval(runs), _f1(runs, "boundaries"), str(len(runs))]
+            for contender, runs in _present(ENTITIES, outcomes, "entities")
+        ],
+    )
+
+
+def _costs(page: Page, costs: Mapping[str, Cost]) -> None:
+    page.heading("Cost")
+    page.text(
+        """The head alone, from the hidden states of one batch of training sentences that it has learnt: milliseconds of
+        a step (loss and gradient) and of decoding, memory of a step (on a GPU its peak above what was there before,
+        elsewhere what is kept for the gradient), weights. Ours makes TPLinker's pair vectors some at a time and again
+        for the gradient; with all of them kept it is the published one."""
+    )
+    page.table(
+        ["head", "step, ms", "decoding, ms", "memory, MB", "weights"],
+        [
+            [name, f"{cost.step:.1f}", f"{cost.decoding:.1f}", f"{cost.memory / 1e6:.1f}", f"{cost.parameters:,}"]
+            for name, cost in costs.items()
+        ],
+    )
+
+
+def _verdict(page: Page, outcomes: Outcomes, costs: Mapping[str, Cost]) -> None:
+    page.heading("Verdict")
+    for kind, control in (("relations", "GPLinker"), ("entities", "GlobalPointer")):
+        for sentence in _compared(outcomes, kind, control):
+            page.text(sentence)
+    if {"GPLinker", "CasRel", "TPLinker"} <= costs.keys():
+        ours, casrel, tplinker, kept = (costs[name] for name in ("GPLinker", "CasRel", "TPLinker", ALL_PAIRS))
+        page.text(
+            f"""A step of CasRel takes {casrel.step / ours.step:.1f} times that of GPLinker, its decoding
+            {casrel.decoding / ours.decoding:.1f} times; a step of TPLinker takes {tplinker.step / ours.step:.1f} times
+            and {tplinker.memory / ours.memory:.1f} times the memory, with all pair vectors kept
+            {kept.step / ours.step:.1f} and {kept.memory / ours.memory:.1f} times."""
+        )
+
+
+def _compared(outcomes: Outcomes, kind: str, control: str) -> list[str]:
+    """How every head differs from the control, seed by seed, where both have been measured."""
+    sentences = []
+    base = {run.seed: run.f1["boundaries"] for run in outcomes.get((kind, control), ())}
+    for (of, name), runs in outcomes.items():
+        gains = [100 * (run.f1["boundaries"] - base[run.seed]) for run in runs if run.seed in base]
+        if of == kind and name != control and gains:
+            agree = min(gains) > 0 or max(gains) < 0
+            sentences.append(
+                f"{name} less {control} ({kind}, boundaries): {mean(gains):+.1f} points over {len(gains)} seeds, "
+                f"{'with one sign in all' if agree else 'with either sign'}."
+            )
+    return sentences
+
+
+def _present(
+    contenders: Sequence[Contender], outcomes: Outcomes, kind: str
+) -> list[tuple[Contender, Sequence[Outcome]]]:
+    return [(item, outcomes[kind, item.name]) for item in contenders if (kind, item.name) in outcomes]
+
+
+def _f1(runs: Sequence[Outcome], measure: str) -> str:
+    return spread([run.f1[measure] for run in runs], scale=100)
+
+
+def _interval(runs: Sequence[Outcome]) -> str:
+    low, high = (100 * mean(run.interval[end] for run in runs) for end in (0, 1))
+    return f"{low:.1f} to {high:.1f}"
+
+
+def _encoder(recipe: Mapping[str, Any]) -> str:
+    return str(recipe["encoder"]).rsplit("/", 1)[-1]
+
+
+def _device(options: StudyOptions) -> str:
+    return f"{torch.cuda.get_device_name()}, " if choose_device(options.device).type == "cuda" else ""
+
+
+def _repeat(page: Page, options: StudyOptions, data: str, seconds: float) -> None:
+    page.heading("To repeat it")
+    folders = "" if data == "phee" else f" --data {data}=FOLDER"
+    device = f" --device {options.device}" if options.device else ""
+    quick = " --quick" if options.quick else ""
+    page.code(f"kexue study heads{quick}{folders}{device} --workers {options.workers} --seed {options.seed}")
+    page.text(
+        f"""{seconds / 60:.1f} minutes for what was not there yet, on {_device(options)}{describe_machine()};
+        {date.today()}. This page was written by the study from runs.jsonl and costs.json beside it."""
+    )

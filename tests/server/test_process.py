@@ -1,0 +1,74 @@
+"""`kexue serve` as a process: begun, told to end, and refused where it cannot work."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.extraction.tiny import TEXTS
+from tests.server.running import running
+from tests.training.tiny import run_module
+
+TEXT = " ".join(TEXTS) * 40
+
+
+def test_told_to_end_it_finishes_what_it_took_and_takes_nothing_more(model_folder: Path):
+    with running(str(model_folder)) as service, ThreadPoolExecutor(4) as pool:
+        asked = [
+            pool.submit(httpx.post, f"{service.address}/extract", json={"texts": [TEXT] * 8}, timeout=60)
+            for _ in range(4)
+        ]
+        time.sleep(0.3)
+        service.process.send_signal(signal.SIGTERM)
+        assert {each.result().status_code for each in asked} <= {200, 503}
+        assert 200 in {each.result().status_code for each in asked}
+        assert service.process.wait(30) in (0, -signal.SIGTERM)
+        with pytest.raises(httpx.TransportError):
+            httpx.get(f"{service.address}/health")
+
+
+def test_a_client_that_leaves_does_not_stop_the_service(model_folder: Path):
+    with running(str(model_folder)) as service:
+        for _ in range(5):
+            with suppress(httpx.ReadTimeout):
+                httpx.post(f"{service.address}/extract", json={"texts": [TEXT] * 30}, timeout=0.05)
+        answer = httpx.post(f"{service.address}/extract", json={"text": TEXTS[0]}, timeout=60)
+        assert answer.status_code in (200, 503)
+        worked = re.search(r'items_total\{model="people"\} (\S+)', httpx.get(f"{service.address}/metrics").text)
+        assert worked is not None
+        assert float(worked[1]) < 5 * 30
+
+
+def test_a_port_that_is_taken_and_a_folder_that_is_no_model_are_told_in_one_line(model_folder: Path, tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = run_module("kexue.cli", "serve", str(model_folder), "--port", port, "--device", "cpu")
+        assert ended.returncode == 1
+        assert "in use" in ended.stderr
+    ended = run_module("kexue.cli", "serve", str(tmp_path))
+    assert ended.returncode == 2
+    assert "is not a finished kexue model" in ended.stderr
+    ended = run_module("kexue.cli", "serve", str(model_folder), f"people={model_folder}", "--device", "cpu")
+    assert ended.returncode == 2
+    assert "two models are called 'people'" in ended.stderr
+    assert not any("Traceback" in line for line in ended.stderr.splitlines())
+
+
+def test_a_file_of_keys_is_read_line_by_line_and_must_hold_one(model_folder: Path, tmp_path: Path):
+    (tmp_path / "keys").write_text("one\n\n two \n", encoding="utf-8")
+    with running(str(model_folder), "--api-keys", str(tmp_path / "keys")) as service:
+        assert httpx.get(f"{service.address}/models").status_code == 401
+        allowed = httpx.get(f"{service.address}/models", headers={"authorization": "Bearer two"})
+        assert allowed.status_code == 200
+    (tmp_path / "keys").write_text("\n", encoding="utf-8")
+    ended = run_module("kexue.cli", "serve", str(model_folder), "--api-keys", str(tmp_path / "keys"))
+    assert ended.returncode == 2
+    assert "holds no key" in ended.stderr

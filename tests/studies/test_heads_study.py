@@ -1,0 +1,95 @@
+"""The study of the heads: its parts measure what they say, and the whole writes its page and goes on where it was."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from kexue.extraction.decoding import Bounds
+from kexue.extraction.document import Document, Relation, Span
+from kexue.extraction.formats import write_documents
+from kexue.extraction.heads import HEADS
+from kexue.pipelines.extractor import Extractor
+from kexue.studies import StudyOptions, heads, run_study
+from kexue.studies.heads.contenders import ENTITIES, RELATIONS
+from kexue.studies.heads.data import MERGED, ROLES, TYPED, prepare
+from kexue.studies.heads.runs import Outcome, by_rule, make_all, without_ends
+from kexue.training.extraction.recipe import ExtractionRecipe
+from tests.extraction.tiny import TEXTS, tiny_checkpoint
+
+
+def test_every_contender_is_a_recipe_and_every_head_takes_part():
+    for contender in (*RELATIONS, *ENTITIES):
+        ExtractionRecipe.from_values({"train": "a", "output": "b"} | dict(contender.recipe))
+    used = {contender.recipe.get("head", "gplinker") for contender in (*RELATIONS, *ENTITIES)}
+    assert used == HEADS.keys()
+    assert len({contender.name for contender in (*RELATIONS, *ENTITIES)}) == len(RELATIONS) + len(ENTITIES)
+
+
+def test_the_views_differ_in_nothing_but_types(tmp_path: Path):
+    sentences = prepare(tmp_path, None, 5)
+    typed, roles, merged = (sentences.gold(view) for view in (TYPED, ROLES, MERGED))
+    assert len(typed) == 5 and any(span.label == "drug" for document in typed for span in document.entities)
+    for one, other, third in zip(typed, roles, merged, strict=True):
+        assert one.text == other.text == third.text
+        assert [(s.start, s.end) for s in one.entities] == [(s.start, s.end) for s in third.entities]
+        assert {s.label for s in other.entities} <= {""} and {s.label for s in third.entities} <= {"entity"}
+        assert len(one.relations) == len(other.relations) == len(third.relations)
+
+
+def test_conll04_is_read_from_its_folder(tmp_path: Path):
+    document = Document(
+        "Bob leads Acme.", [Span(0, 3, "Peop")], [Relation(Span(0, 3, "Peop"), "p", Span(10, 14, "Org"))]
+    )
+    for split in ("train", "dev", "test"):
+        write_documents([document], tmp_path / f"conll04_{split}.json", "native")
+    assert prepare(tmp_path / "out", tmp_path, None).name == "conll04"
+
+
+@torch.inference_mode()
+def test_without_the_links_of_ends_two_spans_are_joined_where_their_starts_are():
+    extractor = by_rule(Extractor(tiny_checkpoint(), device="cpu"))
+    extractor.bounds = Bounds(10**6, 0, 10**6, 0)
+    relaxed = without_ends(extractor)
+    both, starts = (list(model.candidates(TEXTS)) for model in (extractor, relaxed))
+    for strict, loose in zip(both, starts, strict=True):
+        assert {tuple(row) for row in strict.candidates.triples.tolist()} <= {
+            tuple(row) for row in loose.candidates.triples.tolist()
+        }
+    assert sum(len(item.candidates.triples) for item in starts) > sum(len(item.candidates.triples) for item in both)
+    assert extractor.model.head.ends is not relaxed.model.head.ends
+
+
+def test_what_has_been_measured_is_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    made = []
+
+    def measure(run: heads.Run, *, folder: Path) -> Outcome:
+        made.append(run.key)
+        return Outcome(run.kind, run.contender.name, run.seed, {"strict": 0.5}, (0.4, 0.6), 1.0, 2)
+
+    monkeypatch.setattr("kexue.studies.heads.runs.train_and_test", measure)
+    sentences = prepare(tmp_path, None, 2)
+    runs = [heads.Run("relations", contender, 0, sentences) for contender in RELATIONS[:3]]
+    first = list(make_all(runs[:2], tmp_path / "runs.jsonl", 1, lambda line: None))
+    again = list(make_all(runs, tmp_path / "runs.jsonl", 1, lambda line: None))
+    assert made == [run.key for run in runs]
+    assert [len(outcomes) for outcomes in first] == [0, 1, 2] and [len(outcomes) for outcomes in again] == [2, 3]
+    assert again[0] == first[-1] == again[-1][:2]
+
+
+@pytest.mark.slow
+def test_a_quick_run_writes_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    few = dataclasses.replace(
+        heads.QUICK, contenders={"relations": (RELATIONS[0], RELATIONS[3], RELATIONS[5]), "entities": ENTITIES[-1:]}
+    )
+    monkeypatch.setattr(heads, "QUICK", few)
+    page = run_study("heads", StudyOptions(tmp_path, quick=True, say=lambda line: None, device="cpu"))
+    text = page.read_text("utf-8")
+    for name in ("CasRel", "TPLinker", "GPLinker", "CRF"):
+        assert text.count(f"| {name} |") >= 2
+    for heading in ("Question", "Relations, phee", "Entities alone", "Cost", "Verdict", "To repeat it"):
+        assert f"## {heading}\n" in text
+    assert not list((tmp_path / "models").iterdir())
