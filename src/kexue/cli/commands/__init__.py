@@ -15,15 +15,3 @@ __all__ = [
     "study",
     "train",
 ]
-    "convert",
-    "demo",
-    "doctor",
-    "evaluate",
-    "extract",
-    "generate",
-    "info",
-    "pretrain",
-    "serve",
-    "study",
-    "train",
-]
