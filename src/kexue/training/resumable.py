@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_model, save_model
 from torch import nn
 from torch.optim import AdamW
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerState
@@ -147,15 +147,14 @@ class ResumableTrainer(Trainer):
         return Path(self.args.output_dir) / BEST
 
     def _keep_best(self) -> None:
-        weights = self.accelerator.unwrap_model(self.model).state_dict()
         partial = self._best.with_suffix(".partial")
         partial.parent.mkdir(parents=True, exist_ok=True)
-        save_file({name: value.contiguous() for name, value in weights.items()}, partial)
+        save_model(self.accelerator.unwrap_model(self.model), str(partial))  # knows weights with two names
         partial.replace(self._best)
 
     def load_best(self) -> None:
         """Put the weights that were kept into the model."""
-        self.accelerator.unwrap_model(self.model).load_state_dict(load_file(self._best))
+        load_model(self.accelerator.unwrap_model(self.model), self._best)
 
     # --- checkpoints ---
 

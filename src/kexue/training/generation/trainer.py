@@ -15,9 +15,10 @@ from kexue.diffusion.images.pixels import Pixels
 from kexue.diffusion.images.writing import arrange_grid
 from kexue.diffusion.sampling import sample
 from kexue.training.generation.data import GenerationData
-from kexue.training.generation.dataset import Collator, EpochOrder, PlacedImages
+from kexue.training.generation.dataset import Collator
 from kexue.training.generation.model import GenerationModel
 from kexue.training.generation.recipe import GenerationRecipe
+from kexue.training.order import EpochOrder, Places
 from kexue.training.resumable import ResumableTrainer
 
 TIME_BINS = 10
@@ -42,7 +43,7 @@ class GenerationTrainer(ResumableTrainer):
         super().__init__(
             model,
             recipe,
-            PlacedImages(len(data.train)),
+            Places(len(data.train)),
             EpochOrder(len(data.train), recipe.batch_size, recipe.seed),
             learning_rate=recipe.learning_rate,
             callbacks=callbacks,
