@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from kexue.diffusion.prediction import Parameterization
 from kexue.diffusion.schedules import Schedule
 from kexue.training.generation.dataset import Draws, draw
 from kexue.training.generation.recipe import GenerationRecipe
+from kexue.training.generation.said import Overheard
 
 
 class GenerationModel(nn.Module):
@@ -22,6 +23,7 @@ class GenerationModel(nn.Module):
     def __init__(self, network: DenoisingNetwork, recipe: GenerationRecipe) -> None:
         super().__init__()
         self.network = network
+        self.entrance = nn.Identity()  # where a regulariser can move what the network sees
         self.schedule: Schedule = recipe.make_schedule()
         self.parameterization: Parameterization = recipe.make_parameterization()
         self.objective: Objective = recipe.make_objective()
@@ -30,14 +32,19 @@ class GenerationModel(nn.Module):
         self.label_dropout = recipe.label_dropout
         self.flip = recipe.flip
 
-    def forward(self, x0: Tensor, place: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
-        """The loss of images [batch, ...] at `place` long[batch, 3]: their epoch, their batch, their row in it."""
+    def forward(self, x0: Tensor, place: Tensor, labels: Tensor | None = None) -> dict[str, Any]:
+        """The loss of images [batch, ...] at `place` long[batch, 3]: their epoch, their batch, their row in it.
+
+        And what the network `said` of them, as `SaidOfImages`.
+        """
         draws = self._draws(x0, place)
         if self.flip:
             x0 = torch.where(draws.mirrored[:, None, None, None], x0.flip(-1), x0)
         if labels is not None:
             labels = torch.where(draws.labelled, labels, self.network.num_classes)
-        return {"loss": self.losses(x0, draws.t, draws.eps, labels).mean()}
+        denoise = Overheard(self.denoiser(labels))
+        loss = training_loss(denoise, self.schedule, self.objective, x0, draws.t, draws.eps).mean()
+        return {"loss": loss, "said": denoise.said}
 
     def losses(self, x0: Tensor, t: Tensor, eps: Tensor, labels: Tensor | None = None) -> Tensor:
         """The loss of each image at its time with its noise: [batch]."""
@@ -45,7 +52,10 @@ class GenerationModel(nn.Module):
 
     def denoiser(self, labels: Tensor | None = None) -> NetworkDenoiser:
         """The network as samplers use it."""
-        network = partial(self.network, labels=labels)
+
+        def network(x_t: Tensor, t: Tensor) -> Tensor:
+            return self.network(self.entrance(x_t), t, labels=labels)
+
         return NetworkDenoiser(network, self.schedule, self.parameterization)
 
     def _draws(self, x0: Tensor, place: Tensor) -> Draws:
