@@ -18,6 +18,8 @@ def study(
         list[str] | None, typer.Option(help="NAME=FOLDER of a data set that does not come along; repeat for more.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; the best there is where left out.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Trainings at the same time, where a study has many.")] = 1,
 ) -> None:
     """Repeat the study of an article: its claim, what is measured here, a verdict.
 
@@ -29,7 +31,9 @@ def study(
         for known, question in STUDIES.items():
             out.print(f"{known}: {question}", highlight=False)
         return
-    options = StudyOptions(output, quick, seed, _folders(data or []), lambda line: err.print(line, highlight=False))
+    options = StudyOptions(
+        output, quick, seed, device, workers, _folders(data or []), lambda line: err.print(line, highlight=False)
+    )
     typer.echo(run_study(name, options))
 
 
