@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -23,6 +23,8 @@ from kexue.ops.factorized_divergence import Factors, factorized_sigmoid_divergen
 from kexue.ops.masking import mask_pairs
 from kexue.ops.multilabel import factorized_multilabel_cross_entropy, product_multilabel_cross_entropy
 from kexue.ops.precision import without_autocast
+
+Scores = TypeVar("Scores", bound="TokenPairScores")  # the import hook of the tests knows no Self
 
 STREAMED = 2**18
 """Scores of each pass that are compared at a time where a divergence is computed from whole matrices."""
@@ -55,28 +57,34 @@ class TokenPairScores(ABC):
     def loss(self, positives: Int[Tensor, "n 4"], mask: Bool[Tensor, "batch seq"]) -> Float[Tensor, "batch num_labels"]:
         """Multi-label cross-entropy of each text and label; `positives` are (batch, label, start, end)."""
 
-    def sigmoid_divergence(self, other: Self, mask: Bool[Tensor, "batch seq"]) -> Float[Tensor, "batch num_labels"]:
+    def sigmoid_divergence(
+        self: Scores, other: Scores, mask: Bool[Tensor, "batch seq"]
+    ) -> Float[Tensor, "batch num_labels"]:
         """How far the scores of another pass are from these, by text and label: <sigmoid(s) - sigmoid(t), s - t>."""
         return self._streamed(other, mask, sigmoid_divergence)
 
-    def softmax_divergence(self, other: Self, mask: Bool[Tensor, "batch seq"]) -> Float[Tensor, "batch num_labels"]:
+    def softmax_divergence(
+        self: Scores, other: Scores, mask: Bool[Tensor, "batch seq"]
+    ) -> Float[Tensor, "batch num_labels"]:
         """<softmax(s) - softmax(t), s - t>, the softmax taken over all pairs of a label."""
         return self._streamed(other, mask, softmax_divergence)
 
-    def squared_divergence(self, other: Self, mask: Bool[Tensor, "batch seq"]) -> Float[Tensor, "batch num_labels"]:
+    def squared_divergence(
+        self: Scores, other: Scores, mask: Bool[Tensor, "batch seq"]
+    ) -> Float[Tensor, "batch num_labels"]:
         """The sum of (s - t)^2 over the pairs of a label."""
         return self._streamed(other, mask, squared_divergence)
 
     @abstractmethod
-    def of(self, texts: slice, labels: slice) -> Self:
+    def of(self: Scores, texts: slice, labels: slice) -> Scores:
         """The scores of some texts and labels."""
 
     @abstractmethod
-    def scaled(self, by: float) -> Self:
+    def scaled(self: Scores, by: float) -> Scores:
         """The scores times a number."""
 
     @abstractmethod
-    def detached(self) -> Self:
+    def detached(self: Scores) -> Scores:
         """The same scores, through which no gradient flows."""
 
     @property
@@ -88,7 +96,7 @@ class TokenPairScores(ABC):
         """All scores in one tensor: for tests and pictures only."""
         return self.block(slice(None), slice(None))
 
-    def _streamed(self, other: Self, mask: Tensor, divergence: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    def _streamed(self: Scores, other: Scores, mask: Tensor, divergence: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """A divergence from the matrices of some labels of one text at a time, built again in the backward pass."""
         step = max(1, STREAMED // mask.shape[1] ** 2)
 
@@ -130,7 +138,9 @@ class FactorizedScores(TokenPairScores):
     def loss(self, positives: Int[Tensor, "n 4"], mask: Bool[Tensor, "batch seq"]) -> Float[Tensor, "batch num_labels"]:
         return factorized_multilabel_cross_entropy(*self.factors, positives, mask, ordered=self.ordered)
 
-    def sigmoid_divergence(self, other: Self, mask: Bool[Tensor, "batch seq"]) -> Float[Tensor, "batch num_labels"]:
+    def sigmoid_divergence(
+        self, other: FactorizedScores, mask: Bool[Tensor, "batch seq"]
+    ) -> Float[Tensor, "batch num_labels"]:
         return factorized_sigmoid_divergence(self.factors, other.factors, mask, ordered=self.ordered)
 
     @property
@@ -138,14 +148,14 @@ class FactorizedScores(TokenPairScores):
         """The matrix that all labels share, and the two vectors of each."""
         return Factors(_product(self.query, self.key), self.row, self.column)
 
-    def of(self, texts: slice, labels: slice) -> Self:
+    def of(self, texts: slice, labels: slice) -> FactorizedScores:
         row, column = (terms[texts, labels] for terms in (self.row, self.column))
         return replace(self, query=self.query[texts], key=self.key[texts], row=row, column=column)
 
-    def scaled(self, by: float) -> Self:
+    def scaled(self, by: float) -> FactorizedScores:
         return replace(self, query=by * self.query, row=by * self.row, column=by * self.column)
 
-    def detached(self) -> Self:
+    def detached(self) -> FactorizedScores:
         query, key, row, column = (part.detach() for part in (self.query, self.key, self.row, self.column))
         return replace(self, query=query, key=key, row=row, column=column)
 
@@ -175,13 +185,13 @@ class ProductScores(TokenPairScores):
     def loss(self, positives: Int[Tensor, "n 4"], mask: Bool[Tensor, "batch seq"]) -> Float[Tensor, "batch num_labels"]:
         return product_multilabel_cross_entropy(self.query, self.key, positives, mask, ordered=self.ordered)
 
-    def of(self, texts: slice, labels: slice) -> Self:
+    def of(self, texts: slice, labels: slice) -> ProductScores:
         return replace(self, query=self.query[texts, labels], key=self.key[texts, labels])
 
-    def scaled(self, by: float) -> Self:
+    def scaled(self, by: float) -> ProductScores:
         return replace(self, query=by * self.query)
 
-    def detached(self) -> Self:
+    def detached(self) -> ProductScores:
         return replace(self, query=self.query.detach(), key=self.key.detach())
 
     @property

@@ -3,15 +3,14 @@
     s_h(i, j) = S_ij + a_hi + c_hj      D_h = sum over pairs of (sigmoid(s) - sigmoid(t)) (s - t)
 
 The sigmoid of a sum is no product, so unlike the loss (`kexue.ops.factorized`) this sum cannot be had from matrix
-products alone. But nearly all pairs are confident negatives, where the sigmoid is a short series of products:
+products alone. But nearly all pairs are confident negatives, where sigmoid(s) is e^s to a relative error of e^s:
 
-    sigmoid(s) = e^s - e^2s + ...
-    sum over j of e^ks (s - t) = e^ka ([e^kS dS, e^kS] [e^kc; e^kc dc] + da e^kS e^kc),      dS = S - S', ...
+    sum over j of e^s (s - t) = e^a_hi (e^S (dc e^c) + (dS e^S) e^c + da_hi e^S e^c),      dS = S - S', da, dc likewise
 
-A row (h, i) is far if neither pass has a score above `THRESHOLD` in it, which e^S e^c bounds; far rows are summed by
-`ORDER` terms of the series, to a relative error of `RELATIVE_ERROR` at most: each pair errs by that share of its own
-term, and no term is negative. Near rows are summed pair by pair, in blocks that are built again in the backward pass,
-with the gradient sigmoid'(s) (s - t) + sigmoid(s) - sigmoid(t).
+A row (h, i) is far if neither pass has a score above `THRESHOLD` in it, which e^S e^c bounds. Far rows are summed by
+these products, to a relative error of `RELATIVE_ERROR` at most: a pair errs by that share of its own term, and no term
+is negative. Near rows are summed pair by pair, in blocks that are built again in the backward pass, with the gradient
+sigmoid'(s) (s - t) + sigmoid(s) - sigmoid(t).
 
 A model that is not yet trained has only near rows, a trained one a few in a hundred.
 Derived from Su, kexue.fm/archives/9039 (the divergence) and 8877 (the scores), 2022.
@@ -31,12 +30,10 @@ from torch.autograd.function import once_differentiable
 from kexue.ops.masking import pair_mask
 from kexue.ops.precision import exact_dtype, without_autocast
 
-ORDER = 2
-"""Terms of the series."""
 THRESHOLD = -5.0
 """The largest score of a far row."""
-RELATIVE_ERROR = (ORDER + 1) * math.exp(ORDER * THRESHOLD) * (1 + math.exp(THRESHOLD)) ** 2
-"""The slope of the cut series errs by (K + 1) e^(K + 1)x at most, where that of the sigmoid is e^x / (1 + e^x)^2."""
+RELATIVE_ERROR = math.expm1(2 * math.log1p(math.exp(THRESHOLD)))
+"""The slope of e^s is (1 + e^s)^2 times that of the sigmoid, so between s and t both grow alike but for this."""
 BLOCK = {"cpu": 2**18, "cuda": 2**23}
 """Scores built at a time: they stay in the cache of a core, or fill a GPU."""
 ROWS = 8
@@ -44,7 +41,7 @@ ROWS = 8
 SMALLEST = 1e-9
 """A product below it may have lost digits to underflow; it is counted as this, which can only make a row near."""
 ABSENT = -1e30
-"""Added to pairs that are no classes, in both passes: their sigmoids, differences and slopes are exactly 0."""
+"""Put at pairs that are no classes, in both passes: their sigmoids, differences and slopes are exactly 0."""
 
 
 class Factors(NamedTuple):
@@ -60,16 +57,11 @@ def factorized_sigmoid_divergence(
 ) -> Float[Tensor, "batch num_labels"]:
     """The divergence of each text and label, over the pairs of kept tokens; if `ordered`, of start <= end only.
 
-    float32 at least, also under autocast; exact but for `RELATIVE_ERROR`.
+    float32 at least, also under autocast; exact where all scores fit into a block, else but for `RELATIVE_ERROR`.
     """
-    with without_autocast(mask):
-        first, second = (_kept(factors, mask, ordered) for factors in (scores, other))
-        blocks = list(_blocks(first))
-        if len(blocks) == 1:
-            return _of_pairs(first, second, blocks)
-        sides = _Side.of(first, second, mask), _Side.of(second, first, mask)
-        blocks, near = _near(blocks, sides)
-        return _of_pairs(first, second, blocks) + sides[0].moment(near) + sides[1].moment(near)
+    first, second = (_kept(factors, mask, ordered) for factors in (scores, other))
+    divergence: Tensor = _Divergence.apply(*first, *second, mask)  # type: ignore[no-untyped-call]
+    return divergence
 
 
 def _kept(factors: Factors, mask: Tensor, ordered: bool) -> Factors:
@@ -81,6 +73,46 @@ def _kept(factors: Factors, mask: Tensor, ordered: bool) -> Factors:
         factors.row.to(dtype).masked_fill(padding, 0),
         factors.column.to(dtype).masked_fill(padding, 0),
     )
+
+
+class _Divergence(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *inputs: Tensor) -> Tensor:
+        *factors, mask = inputs
+        first, second = Factors(*factors[:3]), Factors(*factors[3:])
+        blocks, near, sums = list(_blocks(first)), mask, []
+        total = first.row.new_zeros(first.row.shape[:2])
+        with without_autocast(mask):
+            if len(blocks) > 1:
+                sides = _Side.of(first, second, mask), _Side.of(second, first, mask)
+                sums = [side.sums() for side in sides]
+                bounds = (side.bound(own) for side, own in zip(sides, sums, strict=True))
+                blocks, near = _near(blocks, torch.maximum(*bounds))
+                for side, own in zip(sides, sums, strict=True):
+                    total += (side.weights(near) * own.moved).sum(1)
+            for block in blocks:
+                total[block.texts, block.labels] += block.divergence(first, second)
+        ctx.blocks = blocks
+        ctx.save_for_backward(*inputs, near, *(value for own in sums for value in own))
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        *factors, mask, near = ctx.saved_tensors[:8]
+        first, second = Factors(*factors[:3]), Factors(*factors[3:])
+        gradients = tuple(Factors(*(torch.zeros_like(x) for x in side)) for side in (first, second))
+        with without_autocast(grad):
+            for block in ctx.blocks:
+                block.add_gradients(gradients, first, second, grad)
+            for number, sums in enumerate(_pairs(ctx.saved_tensors[8:])):
+                own, other = (first, second) if number == 0 else (second, first)
+                _Side.of(own, other, mask).add_gradients(gradients[number], gradients[1 - number], sums, near, grad)
+        return *gradients[0], *gradients[1], None
+
+
+def _pairs(values: tuple[Tensor, ...]) -> Iterator[_Sums]:
+    return (_Sums(*values[first : first + 2]) for first in range(0, len(values), 2))
 
 
 # --- near rows: pair by pair ---
@@ -99,6 +131,32 @@ class _Block(NamedTuple):
         scores = shared[self.texts, None, self.rows] + row[self.texts, self.labels, self.rows, None]
         return scores.add_(column[self.texts, self.labels, None])
 
+    def divergence(self, first: Factors, second: Factors) -> Tensor:
+        """The sum over its pairs: [texts, labels]."""
+        s, t = self.build(first), self.build(second)
+        difference = s - t
+        return (s.sigmoid_() - t.sigmoid_()).mul_(difference).sum((-2, -1))
+
+    def add_gradients(self, gradients: tuple[Factors, Factors], first: Factors, second: Factors, grad: Tensor) -> None:
+        """Add sigmoid'(s) (s - t) + sigmoid(s) - sigmoid(t), and what belongs to t, times `grad`."""
+        s, t = self.build(first), self.build(second)
+        difference = s - t
+        gap = s.sigmoid_() - t.sigmoid_()
+        weight = grad[self.texts, self.labels, None, None]
+        self._add(gradients[0], _slope(s).mul_(difference).add_(gap).mul_(weight))
+        self._add(gradients[1], _slope(t).mul_(difference).add_(gap).mul_(-weight))
+
+    def _add(self, gradients: Factors, values: Tensor) -> None:
+        """Rows of a label are in one block only; its columns are in those of all rows."""
+        gradients.shared[self.texts, self.rows] = values.sum(1)
+        gradients.row[self.texts, self.labels, self.rows] = values.sum(-1)
+        gradients.column[self.texts, self.labels] += values.sum(-2)
+
+
+def _slope(p: Tensor) -> Tensor:
+    """p (1 - p), in place."""
+    return p.addcmul_(p, p, value=-1)
+
 
 def _blocks(factors: Factors) -> Iterator[_Block]:
     """All rows of all texts: of the whole batch where it fits, else of some texts, else some rows of one."""
@@ -111,105 +169,9 @@ def _blocks(factors: Factors) -> Iterator[_Block]:
             yield _Block(slice(text, text + texts), slice(row, row + rows), slice(None))
 
 
-def _of_pairs(first: Factors, second: Factors, blocks: list[_Block]) -> Tensor:
-    result: Tensor = _PairByPair.apply(*first, *second, blocks)  # type: ignore[no-untyped-call]
-    return result
-
-
-class _PairByPair(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, *inputs: Any) -> Tensor:
-        *factors, blocks = inputs
-        first, second = Factors(*factors[:3]), Factors(*factors[3:])
-        total = first.row.new_zeros(first.row.shape[:2])
-        for block in blocks:
-            p, q = block.build(first), block.build(second)
-            difference = p - q
-            total[block.texts, block.labels] += (p.sigmoid_() - q.sigmoid_()).mul_(difference).sum((-2, -1))
-        ctx.save_for_backward(*factors)
-        ctx.blocks = blocks
-        return total
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        factors = ctx.saved_tensors
-        first, second = Factors(*factors[:3]), Factors(*factors[3:])
-        gradients = [torch.zeros_like(factor, memory_format=torch.contiguous_format) for factor in factors]
-        with without_autocast(grad):
-            for block in ctx.blocks:
-                weight = grad[block.texts, block.labels, None, None]
-                pulls = _pulls(block.build(first), block.build(second))
-                for pull, own in zip(pulls, (Factors(*gradients[:3]), Factors(*gradients[3:])), strict=True):
-                    _add(own, block, pull.mul_(weight))
-                    weight = -weight
-        return *gradients, None
-
-
-def _pulls(s: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradient of s, and of t but for its sign; both are overwritten."""
-    difference = s - t
-    gap = s.sigmoid_() - t.sigmoid_()
-    return _slope(s).mul_(difference).add_(gap), _slope(t).mul_(difference).add_(gap)
-
-
-def _slope(p: Tensor) -> Tensor:
-    """p (1 - p), in place."""
-    return p.addcmul_(p, p, value=-1)
-
-
-def _add(gradients: Factors, block: _Block, values: Tensor) -> None:
-    """A row and label is in one block only; an end is in those of all rows."""
-    texts, rows, labels = block
-    gradients.shared[texts, rows] = values.sum(1)
-    gradients.row[texts, labels, rows] = values.sum(-1)
-    gradients.column[texts, labels] += values.sum(-2)
-
-
-# --- far rows: the series ---
-
-
-class _Side(NamedTuple):
-    """The factors of one pass relative to their largest, and what they differ by from those of the other pass."""
-
-    shared: Tensor  # S - m: [batch, seq, seq]
-    column: Tensor  # c - t: [batch, seq, num_labels]
-    reach: Tensor  # a + m + t: [batch, seq, num_labels], the largest score that a row could have
-    differences: Factors  # dS, da, dc, tokens before labels
-
-    @staticmethod
-    def of(own: Factors, other: Factors, mask: Tensor) -> _Side:
-        shared, row, column = own.shared, own.row.mT, own.column.mT
-        peak = shared.detach().amax(-1, keepdim=True)
-        top = column.detach().masked_fill(~mask[..., None], -torch.inf).amax(1, keepdim=True)
-        top = top.masked_fill(top == -torch.inf, 0)
-        differences = Factors(shared - other.shared, row - other.row.mT, column - other.column.mT)
-        return _Side(shared - peak, column - top, row + peak + top, differences)
-
-    @torch.no_grad()
-    def bound(self) -> Tensor:
-        """At least the largest score of each row: [batch, seq, num_labels]."""
-        return self.reach + (self.shared.exp() @ self.column.exp()).clamp_(min=SMALLEST).log_()
-
-    def moment(self, near: Tensor) -> Tensor:
-        """The sum of sigmoid(s) (s - t) over the far rows: [batch, num_labels]."""
-        reach = self.reach.masked_fill(near, -torch.inf)
-        total = torch.zeros_like(self.reach[:, 0])
-        for k in range(1, ORDER + 1):
-            total = torch.add(total, self._term(k, (k * reach).exp()), alpha=(-1) ** (k + 1))
-        return total
-
-    def _term(self, k: int, weight: Tensor) -> Tensor:
-        """The sum of e^ks (s - t)."""
-        shared, column = (k * self.shared).exp(), (k * self.column).exp()
-        by_pair = torch.cat((shared * self.differences.shared, shared), -1)
-        moved = by_pair @ torch.cat((column, column * self.differences.column), 1)
-        return (weight * torch.addcmul(moved, self.differences.row, shared @ column)).sum(1)
-
-
-def _near(blocks: list[_Block], sides: tuple[_Side, _Side]) -> tuple[list[_Block], Tensor]:
+def _near(blocks: list[_Block], bounds: Tensor) -> tuple[list[_Block], Tensor]:
     """The blocks cut down to the labels that have a near row in them, and where those rows are, all of the block."""
-    near = torch.maximum(*(side.bound() for side in sides)) > THRESHOLD
+    near = bounds > THRESHOLD
     wanted = torch.stack([near[block.texts, block.rows].any(0).any(0) for block in blocks])
     cut = []
     for block, labels, chosen in zip(blocks, wanted, _chosen(wanted), strict=True):
@@ -224,3 +186,69 @@ def _chosen(wanted: Tensor) -> list[Tensor]:
     rows, labels = wanted.cpu().nonzero(as_tuple=True)
     counts = rows.bincount(minlength=len(wanted)).tolist()
     return list(labels.to(wanted.device).split(counts))
+
+
+# --- far rows: matrix products ---
+
+
+class _Sums(NamedTuple):
+    """Over j, of E C and of E C (s - t): [batch, seq, num_labels]."""
+
+    plain: Tensor
+    moved: Tensor
+
+
+class _Side(NamedTuple):
+    """exp of the factors of one pass less their largest, and what they differ by from those of the other pass.
+
+    All with tokens before labels. `reach` is a_hi, the largest S_ij of the row and the largest c_hj of the label: a
+    bound of the scores of the row, commonly far above them.
+    """
+
+    shared: Tensor  # E = exp(S - m): [batch, seq, seq]
+    column: Tensor  # C = exp(c - t): [batch, seq, num_labels]
+    reach: Tensor  # a + m + t: [batch, seq, num_labels]
+    differences: Factors  # dS, da, dc
+
+    @staticmethod
+    def of(own: Factors, other: Factors, mask: Tensor) -> _Side:
+        shared, row, column = own.shared, own.row.mT, own.column.mT
+        peak = shared.amax(-1, keepdim=True)
+        top = column.masked_fill(~mask[..., None], -torch.inf).amax(1, keepdim=True)
+        top = top.masked_fill(top == -torch.inf, 0)
+        differences = Factors(shared - other.shared, row - other.row.mT, column - other.column.mT)
+        return _Side((shared - peak).exp_(), (column - top).exp_(), row + peak + top, differences)
+
+    def bound(self, sums: _Sums) -> Tensor:
+        """At least the largest score of each row: [batch, seq, num_labels]."""
+        return sums.plain.clamp(min=SMALLEST).log_().add_(self.reach)
+
+    def weights(self, near: Tensor) -> Tensor:
+        """W = e^(a + m + t) at far rows, 0 at near ones."""
+        return self.reach.masked_fill(near, -torch.inf).exp_()
+
+    def sums(self) -> _Sums:
+        """The products over all ends."""
+        d_shared, d_row, d_column = self.differences
+        plain = self.shared @ self.column
+        starts = torch.cat((self.shared * d_shared, self.shared), -1)
+        ends = torch.cat((self.column, self.column * d_column), 1)
+        return _Sums(plain, (starts @ ends).addcmul_(d_row, plain))
+
+    def add_gradients(self, own: Factors, other: Factors, sums: _Sums, near: Tensor, grad: Tensor) -> None:
+        """Add those of the sum of W E C (s - t): s is in the exponent and in s - t, t in the latter alone."""
+        d_shared, d_row, d_column = self.differences
+        weights = self.weights(near).mul_(grad[:, None])
+        moved = weights * d_row
+        by_pair, by_end = weights @ self.column.mT, self.shared.mT @ weights
+        of_pairs = torch.cat((moved, weights), -1) @ torch.cat((self.column, self.column * d_column), -1).mT
+        of_ends = torch.cat((self.shared * d_shared, self.shared), 1).mT @ torch.cat((weights, moved), 1)
+        exponents = Factors(
+            of_pairs.addcmul_(d_shared, by_pair).mul_(self.shared),
+            (sums.moved * weights).mT,
+            of_ends.addcmul_(d_column, by_end).mul_(self.column).mT,
+        )
+        differences = Factors(by_pair.mul_(self.shared), (sums.plain * weights).mT, by_end.mul_(self.column).mT)
+        for gradient, opposite, exponent, difference in zip(own, other, exponents, differences, strict=True):
+            gradient.add_(exponent).add_(difference)
+            opposite.sub_(difference)
