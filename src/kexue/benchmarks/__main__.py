@@ -15,7 +15,17 @@ from pathlib import Path
 from kexue.errors import unknown
 
 FOLDER = Path(__file__).parent
-WITHOUT_DATA = ("heads", "decoding", "step", "extract", "long", "likelihood", "samplers", "distributions")
+WITHOUT_DATA = (
+    "heads",
+    "decoding",
+    "step",
+    "regularizers",
+    "extract",
+    "long",
+    "likelihood",
+    "samplers",
+    "distributions",
+)
 
 
 def summaries() -> dict[str, str]:
