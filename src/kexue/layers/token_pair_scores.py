@@ -97,20 +97,17 @@ class TokenPairScores(ABC):
         return self.block(slice(None), slice(None))
 
     def _streamed(self: Scores, other: Scores, mask: Tensor, divergence: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        """A divergence from the matrices of some labels of one text at a time, built again in the backward pass."""
-        step = max(1, STREAMED // mask.shape[1] ** 2)
+        """A divergence from whole matrices: of some texts, or of some labels of one, built again in the backward pass."""
 
-        def part(text: slice, labels: slice) -> Tensor:
-            pair = (scores.of(text, labels).dense() for scores in (self, other))
-            first, second = (mask_pairs(scores, mask[text], ordered=self.ordered).flatten(2) for scores in pair)
+        def part(texts: slice, labels: slice) -> Tensor:
+            pair = (scores.of(texts, labels).dense() for scores in (self, other))
+            first, second = (mask_pairs(scores, mask[texts], ordered=self.ordered).flatten(2) for scores in pair)
             return divergence(first, second)
 
-        def row(text: int) -> Tensor:
-            starts = range(0, max(1, self.num_labels), step)
-            labels = (slice(start, start + step) for start in starts)
-            return torch.cat([_kept_small(part, slice(text, text + 1), chosen) for chosen in labels], 1)
-
-        return torch.cat([row(text) for text in range(self.num_texts)])
+        matrices = max(1, STREAMED // mask.shape[1] ** 2)
+        texts = _slices(self.num_texts, matrices // max(1, self.num_labels))
+        labels = _slices(self.num_labels, matrices)
+        return torch.cat([torch.cat([_kept_small(part, some, chosen) for chosen in labels], 1) for some in texts])
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,6 +199,12 @@ class ProductScores(TokenPairScores):
 def _product(query: Float[Tensor, "*b m dim"], key: Float[Tensor, "*b n dim"]) -> Float[Tensor, "*b m n"]:
     with without_autocast(query):
         return query @ key.mT
+
+
+def _slices(size: int, step: int) -> list[slice]:
+    """Of `step` or one at a time; one empty slice of nothing."""
+    step = max(1, step)
+    return [slice(start, start + step) for start in range(0, max(1, size), step)]
 
 
 def _kept_small(part: Callable[[slice, slice], Tensor], texts: slice, labels: slice) -> Tensor:
