@@ -97,7 +97,7 @@ class TokenPairScores(ABC):
         return self.block(slice(None), slice(None))
 
     def _streamed(self: Scores, other: Scores, mask: Tensor, divergence: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        """A divergence from whole matrices: of some texts, or of some labels of one, built again in the backward pass."""
+        """A divergence from whole matrices: of some texts, or some labels of one, built again in the backward pass."""
 
         def part(texts: slice, labels: slice) -> Tensor:
             pair = (scores.of(texts, labels).dense() for scores in (self, other))
