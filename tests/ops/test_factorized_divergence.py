@@ -47,7 +47,7 @@ def pair_by_pair(first: Factors, second: Factors, mask: Tensor, ordered: bool) -
 def values_and_gradients(divergence, passes: tuple[Factors, Factors], problem: Problem) -> tuple[Tensor, list[Tensor]]:
     leaves = [x.clone().requires_grad_() for factors in passes for x in factors]
     value = divergence(Factors(*leaves[:3]), Factors(*leaves[3:]), problem.mask, problem.ordered)
-    weights = torch.linspace(0.5, 1.5, value.numel(), dtype=value.dtype).view_as(value)
+    weights = torch.linspace(0.5, 1.5, value.numel(), dtype=value.dtype, device=value.device).view_as(value)
     return value, list(torch.autograd.grad((value * weights).sum(), leaves))
 
 
@@ -157,3 +157,17 @@ def test_no_tensor_of_heads_times_length_times_length_is_built(monkeypatch: pyte
         with LargestTensor() as largest:
             values_and_gradients(factorized_sigmoid_divergence, passes, problem)
         assert largest.numel < 2 * 40 * 64 * 64 / 8
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize(("size", "shift"), [(2**23, 0.0), (2**12, 0.0), (2**12, -12.0)])
+def test_on_a_gpu_it_is_what_it_is_on_a_cpu(monkeypatch: pytest.MonkeyPatch, size: int, shift: float):
+    monkeypatch.setattr(factorized_divergence, "BLOCK", {"cpu": size, "cuda": size})
+    problem = Problem(3, 20, 40, torch.arange(40) < torch.tensor([[40], [25], [1]]), False, NONE, 3.0, 0)
+    passes = two_passes(problem, shift, 0.3)
+    value, gradients = values_and_gradients(factorized_sigmoid_divergence, passes, problem)
+    moved = tuple(Factors(*(x.cuda() for x in side)) for side in passes)
+    ours, own = values_and_gradients(factorized_sigmoid_divergence, moved, problem._replace(mask=problem.mask.cuda()))
+    torch.testing.assert_close(ours.cpu(), value, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close([x.cpu() for x in own], gradients, rtol=1e-9, atol=1e-12)

@@ -169,6 +169,21 @@ def test_every_regularizer_trains_an_extractor_also_in_bfloat16(
     assert ours > without
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", WITHOUT_TEACHER)
+def test_on_a_gpu_what_is_drawn_comes_from_the_random_state(
+    name: str, encoder: Path, data: dict[str, Path], tmp_path: Path
+):
+    trainer = extraction(encoder, data, tmp_path, device="cuda")
+    inputs = {key: value.cuda() for key, value in first_batch(trainer).items()}
+    losses = []
+    for _ in range(2):
+        torch.cuda.manual_seed(3)
+        losses.append(loss_of(trainer, inputs, name).item())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
 @pytest.mark.parametrize("name", WITHOUT_TEACHER)
 def test_every_regularizer_trains_a_generator(name: str, digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     trainer = generation(digits, tmp_path / "out", monkeypatch, regularizer=name, num_samples=0)
