@@ -102,6 +102,32 @@ def test_far_rows_are_not_built(small_blocks: None):
     torch.testing.assert_close(value, pair_by_pair(first, second, problem.mask, False), rtol=1e-4, atol=0)
 
 
+def test_a_far_row_beside_a_near_one_counts_once(small_blocks: None):
+    """Scores of -4.9 and -5.3: both rows are in the block of the first, and count alike."""
+    rows = torch.tensor([-4.9, -5.3, -20.0, -20.0], dtype=torch.float64).expand(1, 1, 4)
+    shared = torch.full((1, 4, 4), -50.0, dtype=torch.float64)
+    shared[:, :, 0] = 0
+    first = Factors(shared, rows, torch.zeros(1, 1, 4, dtype=torch.float64))
+    second = first._replace(row=rows - 0.5)
+    mask = torch.ones(1, 4, dtype=torch.bool)
+    near = factorized_divergence._near(list(factorized_divergence._blocks(first)), rows.mT)[1]
+    assert near[0, :, 0].tolist() == [True, True, False, False]
+    value = factorized_sigmoid_divergence(first, second, mask)
+    torch.testing.assert_close(value, pair_by_pair(first, second, mask, False), rtol=1e-6, atol=0)
+
+
+def test_a_row_whose_product_underflows_is_near(small_blocks: None):
+    """The largest S and the largest c stand at different ends; of their product float32 keeps nothing."""
+    shared = torch.tensor([[[0.0, -200.0], [-300.0, -300.0]]])
+    column = torch.tensor([[[-200.0, 0.0]]]).expand(1, 2, 2)
+    first = Factors(shared, torch.tensor([[[203.0, 0.0]]]).expand(1, 2, 2), column)
+    second = first._replace(row=first.row - 0.5)
+    mask = torch.ones(1, 2, dtype=torch.bool)
+    value = factorized_sigmoid_divergence(first, second, mask)
+    exact = (Factors(*(x.double() for x in side)) for side in (first, second))
+    torch.testing.assert_close(value.double(), pair_by_pair(*exact, mask, False), rtol=1e-4, atol=0)
+
+
 def test_passes_that_say_the_same_have_none_and_no_gradient(small_blocks: None):
     problem = Problem(2, 3, 7, torch.ones(2, 7, dtype=torch.bool), True, NONE, 20.0, 0)
     first, _ = two_passes(problem, -6.0, 0.0)
