@@ -118,11 +118,12 @@ def test_a_far_row_beside_a_near_one_counts_once(small_blocks: None):
 
 def test_a_row_whose_product_underflows_is_near(small_blocks: None):
     """The largest S and the largest c stand at different ends; of their product float32 keeps nothing."""
-    shared = torch.tensor([[[0.0, -200.0], [-300.0, -300.0]]])
-    column = torch.tensor([[[-200.0, 0.0]]]).expand(1, 2, 2)
-    first = Factors(shared, torch.tensor([[[203.0, 0.0]]]).expand(1, 2, 2), column)
+    shared = torch.tensor([[[0.0, -200.0], [-300.0, -300.0]]]).expand(2, 2, 2)
+    column = torch.tensor([[[-200.0, 0.0]]]).expand(2, 3, 2)
+    first = Factors(shared, torch.tensor([[[203.0, 0.0]]]).expand(2, 3, 2), column)
     second = first._replace(row=first.row - 0.5)
-    mask = torch.ones(1, 2, dtype=torch.bool)
+    mask = torch.ones(2, 2, dtype=torch.bool)
+    assert len(list(factorized_divergence._blocks(first))) == 2
     value = factorized_sigmoid_divergence(first, second, mask)
     exact = (Factors(*(x.double() for x in side)) for side in (first, second))
     torch.testing.assert_close(value.double(), pair_by_pair(*exact, mask, False), rtol=1e-4, atol=0)
