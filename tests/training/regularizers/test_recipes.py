@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,7 @@ import pytest
 
 from kexue.errors import OptionError
 from kexue.training.extraction.recipe import ExtractionRecipe
-from kexue.training.regularizers import make_regularizers
+from kexue.training.regularizers import REGULARIZERS, make_regularizers
 
 
 @pytest.mark.parametrize(
@@ -55,3 +58,16 @@ def test_the_recipe_of_a_model_says_how_it_was_regularized():
     assert recipe.to_json()["regularizer"] == table
     assert ExtractionRecipe.from_values(recipe.to_json()).regularizer == table
     assert "regularizer" not in ExtractionRecipe.from_values({"train": "t", "output": "o"}).to_json()
+
+
+@pytest.mark.parametrize("name", REGULARIZERS)
+def test_every_regularizer_has_its_card_with_all_its_fields(name: str):
+    page = (Path(__file__).resolve().parents[3] / "docs" / "regularizers.md").read_text("utf-8")
+    assert f"| `{name}` |" in page
+    (shown,) = re.findall(rf'`regularizer = {{name = "{name}", (.*)}}`', page)
+    values = tomllib.loads(f"table = {{{shown}}}")["table"]
+    made = REGULARIZERS[name](**values)
+    defaults = {field.name: field.default for field in fields(made)}  # type: ignore[arg-type]
+    assert values.keys() | {"divergence"} == defaults.keys() | {"divergence"}
+    for key, value in values.items():
+        assert getattr(defaults[key], "default", defaults[key]) == value or key in ("teacher", "divergence")
