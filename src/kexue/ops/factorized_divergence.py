@@ -34,7 +34,7 @@ THRESHOLD = -5.0
 """The largest score of a far row."""
 RELATIVE_ERROR = math.expm1(2 * math.log1p(math.exp(THRESHOLD)))
 """The slope of e^s is (1 + e^s)^2 times that of the sigmoid, so between s and t both grow alike but for this."""
-BLOCK = {"cpu": 2**18, "cuda": 2**23}
+BLOCK = {"cpu": 2**17, "cuda": 2**23}
 """Scores built at a time: they stay in the cache of a core, or fill a GPU."""
 ROWS = 8
 """The fewest rows in a block."""

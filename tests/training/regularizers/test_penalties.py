@@ -263,7 +263,9 @@ def test_no_gradient_flows_through_the_target_of_vat():
 def test_the_passes_of_a_step_share_their_dropout():
     job = ToyJob(dropout=0.5)
     step = Step(job, job.model, job.inputs)
-    _, said = step.again(torch.zeros_like(job.inputs["x"]))
+    noise, state = step.noise(), torch.get_rng_state()
+    _, said = step.again(torch.zeros_like(noise))
+    assert torch.equal(torch.get_rng_state(), state)  # what is drawn next is not what was drawn before
     assert torch.equal(said.scores, step.said.scores)  # type: ignore[attr-defined]
     other = job.model(**job.inputs)["said"]
     assert not torch.equal(other.scores, said.scores)  # type: ignore[attr-defined]
