@@ -15,12 +15,10 @@ class StudyOptions:
 
     quick   small sizes and one seed, to see that it runs; the numbers mean little
     output  folder for the page and its pictures
-    device  cpu or cuda, where a study trains networks that are worth it; the best there is where None
-    workers trainings at the same time, each in a process of its own
     data    folders of data sets that do not come with the package, by name
     say     takes one line on how far it is
     device  cpu or cuda; the best there is where None
-    workers trainings that go on at the same time, where a study has trainings that may
+    workers trainings that go on at the same time, each in a process of its own, where a study has many
     """
 
     output: Path
