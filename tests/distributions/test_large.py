@@ -55,6 +55,22 @@ def test_sums_over_many_classes_do_not_lose_digits_in_float32(law: str, scale: f
     torch.testing.assert_close(found[held], expected[held], rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("law", [law for law in NOISES if law not in FAST])
+@pytest.mark.parametrize("scale", SCALES[1:])
+def test_kinked_and_heavy_laws_take_fifty_thousand_distinct_locations(law: str, scale: float) -> None:
+    """In float32 as in float64, which is compared with quadrature class by class elsewhere; in order; in seconds."""
+    loc, noise = locations(50_000, scale), NOISES[law]()
+    probs, log_probs = perturbed_argmax_probs(loc, noise), perturbed_argmax_log_probs(loc, noise)
+    torch.testing.assert_close(log_probs.exp(), probs, rtol=0, atol=1e-13)
+    assert probs.sum().item() == pytest.approx(1, abs=1e-13)
+    assert bool((probs[loc.argsort()].diff() >= -1e-16).all())
+    torch.testing.assert_close(perturbed_argmax_probs(loc.float(), noise).double(), probs, rtol=0, atol=1e-6)
+    held = log_probs > -700
+    single = perturbed_argmax_log_probs(loc.float(), noise).double()
+    torch.testing.assert_close(single[held], log_probs[held], rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize("law", FAST)
 def test_the_gradient_through_points_is_that_of_the_classes_themselves(law: str) -> None:
     """The same classes as one row of many, where points stand for them, and through the exact Jacobian."""

@@ -6,6 +6,7 @@ Standard normal locations in float32, one target per row. Softmax is torch's cro
 is -log p of the target from `perturbed_argmax_log_probs` (cross entropy), and 1 - p of it from
 `perturbed_argmax_probs` (expected error). Monte Carlo is what perturbed-optimiser packages do: 1,000 draws, their
 frequencies, and the score-function gradient. Errors are against float64 at the square of the tolerance.
+Then laws with kinks or power tails over distinct locations, nearly tied to far apart.
 
 The floor is the arithmetic alone, at the measured rate of this machine for one operation on a tensor in the cache and
 for one log cdf: two times the polynomials of each class, two sums over classes and three back, and a log cdf and four
@@ -29,7 +30,17 @@ from kexue.benchmarks.measuring.report import Report, Target, number
 from kexue.benchmarks.measuring.timing import Times, interleaved
 from kexue.distributions.accuracy import Accuracy
 from kexue.distributions.chebyshev import factors
-from kexue.distributions.noise import Exponential, NegatedExponential, Noise, Normal
+from kexue.distributions.noise import (
+    Cauchy,
+    Exponential,
+    Laplace,
+    NegatedExponential,
+    Noise,
+    Normal,
+    StudentT,
+    Triangular,
+    Uniform,
+)
 from kexue.distributions.probabilities import algorithm_for, perturbed_argmax_log_probs, perturbed_argmax_probs
 
 LAWS: dict[str, Noise] = {
@@ -37,6 +48,15 @@ LAWS: dict[str, Noise] = {
     "exponential": Exponential(),
     "negated exponential": NegatedExponential(),
 }
+KINKED_AND_HEAVY: dict[str, Noise] = {
+    "uniform": Uniform(),
+    "triangular": Triangular(),
+    "laplace": Laplace(),
+    "student t": StudentT(),
+    "cauchy": Cauchy(),
+}
+SPREADS = (0.01, 1.0, 100.0)
+"""Standard deviations of the distinct locations for these, in units of the noise."""
 PROMISES = {
     ("normal", 50_000): 60.0,
     ("normal", 1_000): 90.0,
@@ -95,6 +115,27 @@ def measure(noise: Noise, shape: tuple[int, int], rounds: int, seed: int) -> Cel
         sampled_error=float((sampled(loc, noise, target)[0] - exact).abs().max()),
         floor=floor(noise, loc),
     )
+
+
+def measure_spread(noise: Noise, num_classes: int, spread: float, rounds: int, seed: int) -> list[object]:
+    """Milliseconds of forward and backward, p and log p; how many classes can win; errors of float32."""
+    loc = spread * torch.randn(num_classes, generator=torch.Generator().manual_seed(seed))
+    row: list[object] = []
+    for function in (perturbed_argmax_probs, perturbed_argmax_log_probs):
+
+        def step(function: Callable[[Tensor, Noise], Tensor] = function) -> None:
+            function(loc.detach().requires_grad_(), noise).amax().backward()
+
+        row.append(interleaved({"step": step}, rounds)["step"].each(1e3))
+    exact = perturbed_argmax_log_probs(loc.double(), noise)
+    off = (perturbed_argmax_log_probs(loc, noise).double() - exact).abs() / exact.abs().clamp(min=1)
+    probs = perturbed_argmax_probs(loc, noise)
+    return [*row, int((probs > 0).sum()), *(f"{float(own):.1e}" for own in _errors(probs, exact, off))]
+
+
+def _errors(probs: Tensor, exact: Tensor, off: Tensor) -> tuple[Tensor, Tensor]:
+    """Of p, absolute, and of log p above -700, relative to it or to 1."""
+    return (probs.double() - exact.exp()).abs().max(), off[exact > -700].max()
 
 
 def sampled(loc: Tensor, noise: Noise, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -165,6 +206,15 @@ def main(arguments: list[str]) -> None:
     report.line("Cases in multiples of softmax by processor time; the last two columns are absolute errors of p.\n")
     for (name, shape), cell in cells.items():
         _targets(report, name, shape, cell)
+    report.line("\nKinked and heavy laws, distinct locations; float32, milliseconds, wall / processor.\n")
+    report.table(
+        ["law", "spread", "p", "log p", "p > 0", "error of p", "error of log p"],
+        [
+            [name, spread, *measure_spread(noise, options.shapes[0][1], spread, options.rounds, options.seed)]
+            for name, noise in KINKED_AND_HEAVY.items()
+            for spread in SPREADS
+        ],
+    )
     for name, noise in LAWS.items():
         report.target(
             Target(f"{name}, peak memory / input", peak(noise, options.memory, options.seed), 6, at_most=True)

@@ -14,6 +14,9 @@ TOLERANCE = {torch.float32: 1e-7, torch.float64: 1e-13}
 FULL_DEPTH = 760.0
 """log p is right down to -FULL_DEPTH, where a float64 p would underflow."""
 
+DEEPEST = 3.0
+"""How many times larger than elsewhere the relative error is at the deepest class."""
+
 
 @dataclass(frozen=True)
 class Accuracy:
@@ -40,7 +43,7 @@ class Accuracy:
     @classmethod
     def of_log_probs(cls, tolerance: float | None, dtype: torch.dtype) -> Accuracy:
         """The tolerance is relative at every probability that float64 can hold."""
-        return cls(_checked(tolerance, dtype), FULL_DEPTH)
+        return cls(_checked(tolerance, dtype) / DEEPEST, FULL_DEPTH)
 
 
 def _checked(tolerance: float | None, dtype: torch.dtype) -> float:

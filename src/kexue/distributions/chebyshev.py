@@ -25,11 +25,6 @@ from torch import Tensor
 
 CHUNK = 2**19
 """Numbers in the bases that are in memory at a time."""
-STRETCH = 256
-"""Locations that are summed in the dtype of the locations."""
-
-FEW_PRODUCTS = 16
-"""Of an inner and an outer polynomial, up to which torch's own sums, in pairs, are cheaper than those of stretches."""
 
 
 class Basis(NamedTuple):
@@ -51,8 +46,8 @@ class Chebyshev:
     @property
     def points(self) -> Tensor:
         """c, [rows, M], from high to low."""
-        nodes = chebyshev_nodes(self.num_points)
-        return (self.low + self.high) / 2 + (self.high - self.low) / 2 * nodes.to(self.low)
+        nodes = chebyshev_nodes(self.num_points, self.low.device)
+        return (self.low + self.high) / 2 + (self.high - self.low) / 2 * nodes
 
     @cached_property
     def _scaling(self) -> tuple[Tensor, Tensor]:
@@ -75,16 +70,16 @@ class Chebyshev:
 
     def spread(self, bases: Iterable[Basis], values: Tensor) -> Tensor:
         """[rows, n] of values at the locations to weights [rows, M] at the points, in float64."""
-        products = _tables(self.num_points)
+        products = _tables(self.num_points, values.device)
         moments = torch.zeros(self.low.shape[0], *products.shape[1:], dtype=torch.float64, device=values.device)
         for columns, inner, outer in bases:
             moments += _product(outer * values[:, None, columns], inner)
-        return moments.flatten(1) @ products.flatten(1).to(values.device).mT
+        return moments.flatten(1) @ products.flatten(1).mT
 
     def interpolate(self, bases: Iterable[Basis], *values: Tensor) -> list[Tensor]:
         """Each [rows, M] of values at the points to [rows, n] at the locations."""
-        products = _tables(self.num_points)
-        table = products.flatten(1).to(values[0].device)
+        products = _tables(self.num_points, values[0].device)
+        table = products.flatten(1)
         coefficients = [(own.double() @ table).view(-1, *products.shape[1:]) for own in values]
         parts = [[((own.to(inner) @ inner).mul_(outer)).sum(1) for own in coefficients] for _, inner, outer in bases]
         return [own[0] if len(own) == 1 else torch.cat(own, -1) for own in zip(*parts, strict=True)]
@@ -99,14 +94,15 @@ class Chebyshev:
         return inner[:num_inner].movedim(0, 1), outer.movedim(0, 1)
 
 
-def chebyshev_nodes(num_points: int) -> Tensor:
+@lru_cache(maxsize=64)
+def chebyshev_nodes(num_points: int, device: torch.device) -> Tensor:
     """The points of [-1, 1], from high to low."""
-    return _angles(num_points).cos()
+    return _angles(num_points).cos().to(device)
 
 
 def lagrange(t: Tensor, num_points: int) -> Tensor:
     """L_m(t) of t [rows, n] in [-1, 1], [rows, n, M], for any number of points."""
-    return _chebyshev(t, num_points).movedim(0, -1) @ _transform(num_points).to(t).mT
+    return _chebyshev(t, num_points).movedim(0, -1) @ _transform(num_points, t.device).to(t).mT
 
 
 def enough_points(degree: int) -> int:
@@ -122,17 +118,12 @@ def factors(num_points: int) -> tuple[int, int]:
 
 
 def _product(outer: Tensor, inner: Tensor) -> Tensor:
-    """[rows, Q, n'] times [rows, A, n'] to [rows, Q, A], summed over n' in stretches and then in float64.
+    """[rows, Q, n'] times [rows, A, n'] to [rows, Q, A], summed in float64.
 
-    The moments of 50,000 classes are large and what counts of them is small, so the rounding of one long sum in
-    float32 would be seen in the fifth digit.
+    The moments of 50,000 classes are large and what counts of them is small: a sum in float32, of 256 at a time even,
+    shows in the fifth digit.
     """
-    if outer.shape[1] * inner.shape[1] <= FEW_PRODUCTS:
-        return torch.stack([(own[:, None] * inner).sum(-1) for own in outer.unbind(1)], 1).double()
-    whole = outer.shape[2] // STRETCH * STRETCH
-    parts = [own[..., :whole].unflatten(2, (-1, STRETCH)).transpose(1, 2) for own in (outer, inner)]
-    total: Tensor = (parts[0] @ parts[1].mT).sum(1, dtype=torch.float64)
-    return total + outer[..., whole:] @ inner[..., whole:].mT
+    return outer.double() @ inner.double().mT
 
 
 def _chebyshev(t: Tensor, count: int) -> Tensor:
@@ -148,18 +139,19 @@ def _chebyshev(t: Tensor, count: int) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _tables(num_points: int) -> Tensor:
+def _tables(num_points: int, device: torch.device) -> Tensor:
     """The coefficients of L_m in the products T_q(T_A) T_a, [M, Q, A]."""
-    products = _products(*factors(num_points))
-    return (_transform(num_points) @ products.flatten(1)).view_as(products)
+    products = _products(*factors(num_points)).to(device)
+    return (_transform(num_points, device) @ products.flatten(1)).view_as(products)
 
 
-def _transform(num_points: int) -> Tensor:
+@lru_cache(maxsize=64)
+def _transform(num_points: int, device: torch.device) -> Tensor:
     """The coefficients of L_m in T_k, [M, M]: T_k(c_m) 2 / M, and half of it for k = 0."""
     orders = torch.arange(num_points, dtype=torch.float64)
     transform = torch.cos(_angles(num_points)[:, None] * orders) * (2 / num_points)
     transform[:, 0] /= 2
-    return transform
+    return transform.to(device)
 
 
 def _angles(num_points: int) -> Tensor:

@@ -107,9 +107,9 @@ def _split(values: Tensor) -> tuple[Tensor, Tensor]:
     Left in, log p of the deepest classes would multiply the rounding of float32 at the classes that matter most;
     a polynomial in the depth is as exact at each class as it is small there.
     """
-    powers, project = _depths(values.shape[1])
-    trend = values @ project.to(values)
-    return trend, values - trend @ powers.to(values)
+    powers, project = _depths(values.shape[1], values.device)
+    trend = values @ project
+    return trend, values - trend @ powers
 
 
 def _trend(depth: Tensor, coefficients: Tensor) -> Tensor:
@@ -121,8 +121,8 @@ def _trend(depth: Tensor, coefficients: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _depths(num_points: int) -> tuple[Tensor, Tensor]:
+def _depths(num_points: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Powers of the depth, 0 at the largest location and 1 at the least, at the points; and the fit to them."""
-    depth = (1 - chebyshev_nodes(num_points)) / 2
+    depth = (1 - chebyshev_nodes(num_points, torch.device("cpu"))) / 2
     powers = torch.stack([depth**k for k in range(1, min(DEGREE, num_points - 1) + 1)])
-    return powers, torch.linalg.pinv(powers)
+    return powers.to(device), torch.linalg.pinv(powers).to(device)

@@ -64,7 +64,7 @@ class Pieces:
         lengths = breaks.diff(dim=-1)
         some = (lengths > 0).any(0)  # ties leave pieces without length, often many
         left, length = breaks[:, :-1][:, some], lengths[:, some, None]
-        gauss, log_gauss = (own.to(mu.device) for own in gauss_legendre(NODES_PER_PIECE))
+        gauss, log_gauss = gauss_legendre(NODES_PER_PIECE, mu.device)
         empty = length <= 0
         nodes = torch.where(empty, (begin + end)[..., None] / 2, left[..., None] + length * gauss)
         log_weights = (torch.where(empty, 1.0, length).log() + log_gauss).masked_fill(empty, -torch.inf)
@@ -98,8 +98,8 @@ def find_ladder(noise: Noise, mu: Tensor, counts: Tensor, low: Tensor, accuracy:
     return Pieces(grid, (0.0, *steps, *(-step for step in steps)))
 
 
-@lru_cache(maxsize=8)
-def gauss_legendre(count: int) -> tuple[Tensor, Tensor]:
+@lru_cache(maxsize=16)
+def gauss_legendre(count: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Nodes in [0, 1] and the logarithms of their weights."""
     nodes, weights = np.polynomial.legendre.leggauss(count)
-    return torch.from_numpy((nodes + 1) / 2), torch.from_numpy(np.log(weights / 2))
+    return torch.from_numpy((nodes + 1) / 2).to(device), torch.from_numpy(np.log(weights / 2)).to(device)

@@ -81,10 +81,11 @@ class SmoothQuadrature(Algorithm):
     def _classes(self, mu: Tensor, accuracy: Accuracy) -> Direct | Interpolated:
         """No points where the classes themselves are fewer."""
         locations = Locations.of(mu, reach(self.noise, accuracy.depth + MARGIN))
-        if -float(locations.low.amin()) > WIDE:
+        width = max(NARROWEST, -float(locations.low.amin()))
+        if width > WIDE:
             locations = replace(locations, low=locations.low.double())
         low = locations.low.double().clamp(max=-NARROWEST)
-        degree = math.ceil(accuracy.nats / math.asinh(2 * self.noise.strip / -float(low.amin())))
+        degree = math.ceil(accuracy.nats / math.asinh(2 * self.noise.strip / width))
         if enough_points(degree) >= mu.shape[1]:
             return Direct(locations)
         return Interpolated(locations, Chebyshev(low, torch.zeros_like(low), enough_points(degree)))

@@ -163,7 +163,7 @@ class RunningMaximum:
                 centre = high - (number + 0.5) * width
                 t = (self._near[:, columns] - centre) * (2 / width)
                 basis = lagrange(t, num_points) * inside[:, int(some[0]) : int(some[-1]) + 1, None]
-                points = centre + width / 2 * chebyshev_nodes(num_points).to(centre)
+                points = centre + width / 2 * chebyshev_nodes(num_points, centre.device)
                 cells.append(Cell(columns, points, basis, piece.log_cdf, piece.hazard))
         return cells
 

@@ -31,7 +31,8 @@ class Normal(Noise):
         tail = torch.erfc(t * math.sqrt(0.5)).mul_(0.5)
         result = torch.where(z < 0, tail.log(), torch.log1p(tail.neg_()))
         far = z < -FAR[z.dtype]
-        return torch.where(far, _log_far_tail(t), result) if bool(far.any()) else result
+        needed = z.device.type != "cpu" or bool(far.any())  # a look at the values would stop another device
+        return torch.where(far, _log_far_tail(t), result) if needed else result
 
     def log_pdf_standard(self, z: Tensor) -> Tensor:
         """-z^2/2 - log sqrt(2 pi)."""
