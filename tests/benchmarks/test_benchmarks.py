@@ -25,6 +25,7 @@ PROMISES = {
     "heads": ("efficient heads", "standard heads", "sparse / ours", "floor"),
     "decoding": ("peer / ours", "untrained, slowest round", "all above 0, slowest round"),
     "step": ("training / encoder", "bfloat16, largest share of the heads"),
+    "regularizers": ("time of R-Drop / two plain steps", "memory of R-Drop", "VAT"),
     "extract": ("kexue extract / encoder", "tokenising", "heads and decoding"),
     "likelihood": ("exact trace, mean error", "exact trace, rms error", "error of score_sde at equal time / ours"),
     "distributions": ("cross entropy", "Monte Carlo", "floor"),

@@ -314,21 +314,54 @@ def test_a_batch_without_elements_stays_empty(noise: Noise):
     assert perturbed_argmax_probs(torch.zeros(0, 4), noise).shape == (0, 4)
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch's own, in tracing
-@pytest.mark.parametrize("name", ["gumbel", "normal", "uniform"])
-def test_compiled_functions_give_the_same_values_and_gradients(name: str):
-    """With the backend that traces but does not generate code; the algorithms themselves stay outside the graph."""
+@pytest.fixture
+def compiler() -> None:
+    """Without the graphs of other tests, of which torch allows eight for a function."""
+    torch.compiler.reset()
 
-    noise = LAWS[name]
+
+def when_compiling(test: Callable[..., None]) -> Callable[..., None]:
+    """Slow, and with a warning of torch's own in tracing."""
+    quiet = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+    return pytest.mark.slow(pytest.mark.usefixtures("compiler")(quiet(test)))
+
+
+@when_compiling
+@each_law
+def test_compiled_functions_are_one_graph_and_give_the_same_values_and_gradients(noise: Noise):
+    """With the backend that traces but does not generate code."""
 
     def loss(loc: Tensor) -> Tensor:
-        return (perturbed_argmax_log_probs(2 * loc, noise)[..., 0] + perturbed_argmax_probs(loc, noise)[..., 0]).sum()
+        return sum(function(2 * loc, noise)[..., 0].sum() for function in functions_of(noise))
 
     results = []
-    for function in (loss, torch.compile(loss, backend="aot_eager")):
+    for function in (loss, torch.compile(loss, backend="aot_eager", fullgraph=True)):
         loc = locations(3, 4).clamp(-0.2, 0.2).requires_grad_()
         value = function(loc)
         (gradient,) = torch.autograd.grad(value, loc)
         results.append((value.detach(), gradient))
     assert_close(results[1], results[0])
+
+
+@when_compiling
+def test_a_law_made_inside_a_compiled_function_keeps_its_scale_and_wrong_locations_are_refused():
+    compiled = torch.compile(
+        lambda loc: perturbed_argmax_probs(loc, replace(LAWS["normal"], scale=2.0)), backend="aot_eager", fullgraph=True
+    )
+    assert_close(compiled(locations(3, 4)), perturbed_argmax_probs(locations(3, 4), replace(LAWS["normal"], scale=2.0)))
+    with pytest.raises(OptionError, match="NaN"):
+        compiled(locations(3, 4) * torch.nan)
+
+
+@when_compiling
+@each_law
+def test_vmap_inside_a_compiled_function_gives_what_the_batch_gives(noise: Noise):
+    loc, other = (locations(3, 4).clamp(-0.2, 0.2).requires_grad_() for _ in range(2))
+    compiled = torch.compile(
+        lambda loc: torch.func.vmap(lambda row: perturbed_argmax_probs(row, noise)[1])(loc),
+        backend="aot_eager",
+        fullgraph=True,
+    )
+    value, expected = compiled(loc), perturbed_argmax_probs(other, noise)[:, 1]
+    assert_close(value, expected)
+    assert_close(torch.autograd.grad(value.sum(), loc), torch.autograd.grad(expected.sum(), other))

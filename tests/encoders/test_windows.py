@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kexue.encoders.tokenization import TextTokenizer, Tokens
-from kexue.encoders.windows import collate, merge_windows, owned, plan_windows
+from kexue.encoders.windows import collate, merge_windows, owned, plan_parts, plan_windows
 from kexue.errors import OptionError
 
 sizes = st.integers(1, 12).flatmap(lambda size: st.tuples(st.just(size), st.integers(0, size - 1)))
@@ -50,6 +50,18 @@ def test_a_token_takes_the_window_in_which_it_lies_farthest_from_the_edge(num_to
     for token, index in owner.items():
         room = [min(token - window.start, window.stop - 1 - token) if token in window else -1 for window in windows]
         assert room[index] == max(room)
+
+
+@given(lengths=st.lists(st.integers(0, 20), min_size=1, max_size=6), pair=sizes)
+def test_parts_have_windows_of_their_own(lengths, pair):
+    starts = [sum(lengths[:index]) for index in range(len(lengths))]
+    windows = plan_parts(starts, sum(lengths), *pair)
+    apart = [plan_windows(length, *pair) for length in lengths if length] or [[range(0)]]
+    assert [len(window) for window in windows] == [len(window) for part in apart for window in part]
+    assert {token for window in windows for token in window} == set(range(sum(lengths)))
+    assert [token for own in owned(windows) for token in own] == list(range(sum(lengths)))
+    for window in windows:
+        assert not any(window.start < start < window.stop for start in starts)
 
 
 @pytest.mark.parametrize(("size", "overlap"), [(8, 8), (8, 9), (0, 0), (8, -1)])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from kexue.extraction.decoding import Bounds
 from kexue.extraction.document import Document, Relation, Span
 from kexue.extraction.inference import find_candidates
 from kexue.extraction.links import Links
@@ -9,6 +12,7 @@ from kexue.extraction.reach import LEAST, Reach
 from kexue.extraction.sentences import sentence_numbers
 from tests.extraction.tiny import tiny_checkpoint
 
+ALL = Bounds(spans=100_000, relations=1_000_000)
 FAR = Links(spans=[(0, 3, 3), (1, 10, 29)], triples=[(0, 10, 29, 90, 95), (0, 60, 60, 3, 3)])
 
 
@@ -32,7 +36,10 @@ def related(text: str, subject: str, object_: str) -> Document:
     return Document(text, relations=[Relation(ends[0], "causes", ends[1])])
 
 
-WITHIN, ACROSS = related("A causes B. C.", "A", "B"), related("A was given. B followed.", "A", "B")
+WITHIN, ACROSS = (
+    related("Drug causes rash. Nothing.", "Drug", "rash"),
+    related("Drug was given. Then rash followed.", "Drug", "rash"),
+)
 
 
 def test_a_model_looks_across_as_many_ends_of_sentences_as_its_relations_cross():
@@ -53,7 +60,7 @@ def test_triples_across_more_ends_of_sentences_are_no_candidates():
     def found(distance: int | None) -> tuple[int, int]:
         """How many triples there are, and the most ends of sentences that one of them crosses."""
         checkpoint.model.config.sentence_distance = distance
-        (item,) = find_candidates(checkpoint.model, checkpoint.text_tokenizer, [text], floor=-3.0)
+        (item,) = find_candidates(checkpoint.model, checkpoint.text_tokenizer, [text], floor=-3.0, bounds=ALL)
         places = [item.tokens.starts[start] for start in item.candidates.spans[:, 1].tolist()]
         numbers = sentence_numbers(text, places)
         crossed = [abs(numbers[subject] - numbers[object_]) for subject, _, object_ in item.candidates.triples.tolist()]
@@ -63,3 +70,37 @@ def test_triples_across_more_ends_of_sentences_are_no_candidates():
     (anywhere, two), (neighbours, one), (alone, none) = (found(distance) for distance in (None, 1, 0))
     assert anywhere > neighbours > alone > 0
     assert (two, one, none) == (2, 1, 0)
+
+
+def test_as_many_sentences_are_read_together_as_usual_and_as_relations_join():
+    three = related("Drug causes rash. Nothing. More.", "Drug", "rash")
+    assert Reach.of([], [WITHIN] * 2 + [three]).sentences == 2
+    assert Reach.of([], [three] * 2 + [WITHIN]).sentences == 3
+    assert Reach.of([], [related("Drug causes rash.", "Drug", "rash")] * 3 + [ACROSS]).sentences == 2
+    assert Reach.of([], [Document("No relation. None.")]).sentences is None
+
+
+def test_a_model_of_sentences_finds_in_a_text_of_many_what_it_finds_in_each():
+    parts = ["Marie was born in Warsaw.", "Pierre was born in Paris.", "Irène was born in Paris and died in Paris."]
+    checkpoint = tiny_checkpoint()
+    checkpoint.model.config.sentence_distance, checkpoint.model.config.sentences = 0, 1
+
+    def found(texts: list[str]) -> dict[tuple[object, ...], float]:
+        """Triples by their surfaces and the number of their sentence, and the weakest of their scores."""
+        triples = {}
+        items = find_candidates(checkpoint.model, checkpoint.text_tokenizer, texts, floor=-3.0, bounds=ALL)
+        for item in sorted(items, key=lambda item: item.index):
+            text, spans = texts[item.index], item.candidates.spans.tolist()
+            places = [(item.tokens.starts[start], item.tokens.ends[end], label) for label, start, end in spans]
+            for (subject, name, object_), scores in zip(
+                item.candidates.triples.tolist(), item.candidates.triple_scores, strict=True
+            ):
+                ends = [(text[place[0] : place[1]], place[2]) for place in (places[subject], places[object_])]
+                number = item.index + sentence_numbers(text, [places[subject][0]])[0]
+                triples[number, *ends, name, places[subject][0] - places[object_][0]] = float(scores.min())
+        return triples
+
+    apart, together = found(parts), found([" ".join(parts)])
+    assert len(apart) > 5
+    assert together.keys() == apart.keys()
+    assert together == pytest.approx(apart, abs=1e-4)

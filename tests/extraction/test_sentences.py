@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kexue.extraction.sentences import sentence_numbers, sentence_starts
+from kexue.extraction.sentences import part_starts, sentence_numbers, sentence_starts
 
 
 def sentences(text: str) -> list[str]:
@@ -63,3 +63,10 @@ def test_sentences_begin_in_order_inside_the_text_and_not_at_white_space(text: s
 
 def test_a_place_is_numbered_by_the_sentence_that_it_stands_in():
     assert sentence_numbers("One. Two. Three.", [0, 3, 5, 9, 10, 15]) == [0, 0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [(1, [0, 4, 8, 12, 16]), (2, [0, 4, 12]), (3, [0, 8]), (5, [0]), (9, [0])]
+)
+def test_parts_are_about_as_long_and_never_longer_than_they_may(size: int, expected: list[int]):
+    assert part_starts("Aa. Bb. Cc. Dd. Ee.", size) == expected

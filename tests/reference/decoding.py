@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from itertools import product
 from math import inf
 
+from numpy.typing import NDArray
 from torch import Tensor
 
 Triple = tuple[tuple[int, int, int], int, tuple[int, int, int]]
 
 
-def all_spans(scores: Tensor, length: int, floor: float, width: float = inf) -> set[tuple[int, int, int]]:
+def all_spans(scores: Tensor | NDArray, length: int, floor: float, width: float = inf) -> set[tuple[int, int, int]]:
     """(label, start, end) of each span of at most `width` tokens above the floor; `scores` [labels, seq, seq]."""
     return {
         (label, start, end)
@@ -22,12 +23,12 @@ def all_spans(scores: Tensor, length: int, floor: float, width: float = inf) -> 
 
 
 def all_triples(
-    spans: Tensor,
-    starts: Tensor,
-    ends: Tensor,
+    spans: Tensor | NDArray,
+    starts: Tensor | NDArray,
+    ends: Tensor | NDArray,
     length: int,
-    subjects: Tensor,
-    objects: Tensor,
+    subjects: Tensor | NDArray,
+    objects: Tensor | NDArray,
     floor: float,
     width: float = inf,
     distance: float = inf,

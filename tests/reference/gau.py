@@ -40,24 +40,62 @@ def entropy_invariant_softmax(products: list[float], key_dim: int) -> list[float
     return softmax([growth * p for p in products], key_dim)
 
 
-def gau(x: Tensor, w_in: Tensor, w_out: Tensor, scale: Tensor, offset: Tensor, normalise) -> Tensor:
-    """One text x[seq, dim] without padding; w_in holds the rows of W_u, W_v and W_z one after the other."""
-    key_dim, inner = scale.shape[1], w_out.shape[1]
+def squared_relu_over_length(products: list[float], key_dim: int) -> list[float]:
+    return [max(p / len(products), 0.0) ** 2 for p in products]
+
+
+def normalized_squared_relu(products: list[float], key_dim: int) -> list[float]:
+    squares = [max(p, 0.0) ** 2 for p in products]
+    return [square / (sum(squares) or 1.0) for square in squares]
+
+
+def laplace(products: list[float], key_dim: int) -> list[float]:
+    mu, sigma = math.sqrt(1 / 2), math.sqrt(1 / (4 * math.pi))
+    return [0.5 * (1 + math.erf((p / len(products) - mu) / (sigma * math.sqrt(2)))) for p in products]
+
+
+def dot(a: list[float], b: list[float]) -> float:
+    return sum(x * y for x, y in zip(a, b, strict=True))
+
+
+def attend(normalise, causal: bool, queries, keys, values) -> list[list[float]]:
+    """Each token's weighted sum of the values of the tokens that it sees."""
+    out = []
+    for i, query in enumerate(queries):
+        seen = range(i + 1 if causal else len(keys))
+        weights = normalise([dot(query, keys[j]) for j in seen], len(query))
+        out.append([sum(w * values[j][c] for w, j in zip(weights, seen, strict=True)) for c in range(len(values[0]))])
+    return out
+
+
+def mixed_chunk(size: int, causal: bool, roles, values) -> list[list[float]]:
+    """Squared ReLU within chunks, plus the mean of (q . k) v over all tokens or those of earlier chunks."""
+    near_query, near_key, far_query, far_key = roles
+    out = []
+    for first in range(0, len(values), size):
+        own = slice(first, first + size)
+        near = attend(squared_relu, causal, near_query[own], near_key[own], values[own])
+        seen = range(first if causal else len(values))
+        for row, query in zip(near, far_query[own], strict=True):
+            far = [sum(dot(query, far_key[j]) * values[j][c] for j in seen) for c in range(len(row))]
+            out.append([x + y / max(len(seen), 1) for x, y in zip(row, far, strict=True)])
+    return out
+
+
+def gau(x: Tensor, w_in: Tensor, w_out: Tensor, scale: Tensor, offset: Tensor, mix) -> Tensor:
+    """One text x[seq, dim] without padding; w_in holds the rows of W_u, W_v and W_z one after the other.
+
+    `mix` makes A V of the vectors of all roles and the values.
+    """
+    inner = w_out.shape[1]
     hidden = [[silu(h) for h in matvec(w_in.tolist(), row)] for row in x.tolist()]
     u = [h[:inner] for h in hidden]
     v = [h[inner : 2 * inner] for h in hidden]
     z = [h[2 * inner :] for h in hidden]
-    turned = [
-        [
-            turn([g * c + b for g, c, b in zip(scale[k].tolist(), row, offset[k].tolist(), strict=True)], i)
-            for i, row in enumerate(z)
-        ]
-        for k in (0, 1)
+    roles = [
+        [turn([g * c + b for g, c, b in zip(gains, row, shifts, strict=True)], i) for i, row in enumerate(z)]
+        for gains, shifts in zip(scale.tolist(), offset.tolist(), strict=True)
     ]
-    out = []
-    for i, query in enumerate(turned[0]):
-        products = [sum(a * b for a, b in zip(query, key, strict=True)) for key in turned[1]]
-        weights = normalise(products, key_dim)
-        mixed = [sum(w * row[c] for w, row in zip(weights, v, strict=True)) for c in range(inner)]
-        out.append(matvec(w_out.tolist(), [a * b for a, b in zip(u[i], mixed, strict=True)]))
+    mixed = mix(roles, v)
+    out = [matvec(w_out.tolist(), [a * b for a, b in zip(*rows, strict=True)]) for rows in zip(u, mixed, strict=True)]
     return torch.tensor(out, dtype=x.dtype)

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sys
-from collections.abc import Callable
-from multiprocessing import get_context
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from rich.console import Console
 
@@ -20,12 +15,9 @@ import kexue.training.resumable as resumable_module
 from kexue import manifest as manifest_module
 from kexue.extraction import checkpoint as model_module
 from kexue.training.extraction.recipe import ExtractionRecipe
+from tests.training.killing import PROCESSES, Moment, Places, keep_log, kill_at, run_apart
 
-PROCESSES = get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.training.killed", "torch.utils.tensorboard"])
-
-Moment = tuple[str, int]  # what it is about to do, for which time
-PLACES: dict[str, tuple[Any, str]] = {
+PLACES: Places = {
     "take in a step": (resumable_module._Bookkeeping, "on_step_end"),
     "judge dev": (trainer_module.ExtractionTrainer, "judge_dev"),
     "keep the best": (trainer_module.ExtractionTrainer, "_keep_best"),
@@ -45,10 +37,7 @@ PLACES: dict[str, tuple[Any, str]] = {
 
 def run(values: dict[str, Any], moment: Moment | None = None) -> int:
     """Train in another process, killed at a moment if one is given; returns its exit code."""
-    process = PROCESSES.Process(target=_train, args=(values, moment))
-    process.start()
-    process.join()
-    return process.exitcode
+    return run_apart(_train, values, moment)
 
 
 def start(values: dict[str, Any]) -> Any:
@@ -59,39 +48,9 @@ def start(values: dict[str, Any]) -> Any:
 
 
 def _train(values: dict[str, Any], moment: Moment | None) -> None:
-    if moment is not None:
-        _kill_at(*moment)
-    _write_log()
+    kill_at(PLACES, moment)
+    keep_log(run_module)
     run_module.train(ExtractionRecipe.from_values(values), console=Console(quiet=True))
-
-
-def _kill_at(what: str, time: int) -> None:
-    owner, name = PLACES[what]
-    original: Callable[..., Any] = getattr(owner, name)
-    calls = 0
-
-    def counted(*args: Any, **kwargs: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        return _die() if calls == time else original(*args, **kwargs)
-
-    setattr(owner, name, counted)
-
-
-def _die() -> NoReturn:
-    os.kill(os.getpid(), signal.SIGKILL)
-    raise AssertionError("unreachable")
-
-
-def _write_log() -> None:
-    """Keep what was logged beside the model, for it is not part of it."""
-    finish = run_module._finish
-
-    def logged(recipe: Any, trainer: Any, *rest: Any) -> None:
-        Path(f"{recipe.output}.log.json").write_text(json.dumps(trainer.state.log_history))
-        finish(recipe, trainer, *rest)
-
-    run_module._finish = logged
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ WITHOUT_DATA = (
     "heads",
     "decoding",
     "step",
+    "regularizers",
     "extract",
     "long",
     "likelihood",

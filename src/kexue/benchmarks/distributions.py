@@ -116,7 +116,7 @@ def floor(noise: Noise, loc: Tensor) -> float:
     rate = _seconds(lambda: torch.mul(a, a, out=a)) / IN_CACHE
     if isinstance(noise, NegatedExponential):
         return rate * 10 * loc.numel()
-    points, _, _, level, _ = state
+    points, _, _, level, _ = state[-5:]
     inner, outer = factors(points.shape[1])
     per_class = 2 * 2 * (inner + outer) + 5 * (inner * outer / 4 + outer)
     pair = _seconds(lambda: noise.log_cdf_standard(a)) / IN_CACHE + 4 * rate

@@ -37,6 +37,7 @@ def _root(
 
 app.command()(commands.demo.demo)
 app.command()(commands.train.train)
+app.command()(commands.pretrain.pretrain)
 app.command()(commands.evaluate.evaluate)
 app.command()(commands.extract.extract)
 app.command()(commands.generate.generate)

@@ -18,7 +18,7 @@ def rows_of(loc: Tensor) -> Tensor:
 
     Raises OptionError for NaN, +inf, and a row whose classes are all absent.
     """
-    rows = _flat(loc)
+    rows = flat(loc)
     top = rows.amax(-1)
     if not bool(top.isfinite().all()):
         wrong = "NaN" if bool(top.isnan().any()) else "+inf" if bool((top == torch.inf).any()) else "only -inf"
@@ -26,7 +26,7 @@ def rows_of(loc: Tensor) -> Tensor:
     return rows
 
 
-def _flat(values: Tensor) -> Tensor:
+def flat(values: Tensor) -> Tensor:
     """[*batch, n] as [rows, n], where n may be 0."""
     return values.reshape(math.prod(values.shape[:-1]), values.shape[-1])
 
@@ -69,8 +69,8 @@ class _Gradient(torch.autograd.Function):
     def forward(
         loc: Tensor, cotangent: Tensor, algorithm: Algorithm, accuracy: Accuracy, log_probs: Tensor, *state: Tensor
     ) -> Tensor:
-        flat = tuple(_flat(own) for own in state)
-        return algorithm.gradient(_flat(loc), _flat(log_probs), flat, _flat(cotangent), accuracy).view(loc.shape)
+        kept = tuple(flat(own) for own in state)
+        return algorithm.gradient(flat(loc), flat(log_probs), kept, flat(cotangent), accuracy).view(loc.shape)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -83,9 +83,9 @@ class _Gradient(torch.autograd.Function):
         loc, cotangent = ctx.saved_tensors
 
         def gradient(loc: Tensor, cotangent: Tensor) -> Tensor:
-            flat = _flat(loc)
-            _, pull = torch.func.vjp(lambda mu: ctx.algorithm.twin(mu, ctx.accuracy), flat)
-            result: Tensor = pull(cotangent.reshape(flat.shape))[0].view(loc.shape)
+            rows = flat(loc)
+            _, pull = torch.func.vjp(lambda mu: ctx.algorithm.twin(mu, ctx.accuracy), rows)
+            result: Tensor = pull(cotangent.reshape(rows.shape))[0].view(loc.shape)
             return result
 
         _, pull = torch.func.vjp(gradient, loc, cotangent)

@@ -17,16 +17,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-CHUNK = 2**15
-"""Locations whose bases are in memory at a time."""
+CHUNK = 2**19
+"""Numbers in the bases that are in memory at a time."""
 STRETCH = 256
 """Locations that are summed in the dtype of the locations."""
+
+FEW_PRODUCTS = 16
+"""Of an inner and an outer polynomial, up to which torch's own sums, in pairs, are cheaper than those of stretches."""
 
 
 class Basis(NamedTuple):
@@ -51,20 +54,28 @@ class Chebyshev:
         nodes = chebyshev_nodes(self.num_points)
         return (self.low + self.high) / 2 + (self.high - self.low) / 2 * nodes.to(self.low)
 
+    @cached_property
+    def _scaling(self) -> tuple[Tensor, Tensor]:
+        """Of the interval to [-1, 1]: a factor and what is then taken off."""
+        scale = 2 / (self.high - self.low)
+        return scale, self.low * scale + 1
+
     def rows(self, rows: slice) -> Chebyshev:
         """The same for some of the rows."""
+        if rows == slice(0, None) or (rows.start == 0 and rows.stop >= self.low.shape[0]):
+            return self
         return Chebyshev(self.low[rows], self.high[rows], self.num_points)
 
     def bases(self, mu: Tensor) -> Iterator[Basis]:
         """What spread and interpolate need at the locations [rows, n]; a list of it serves several times."""
-        width = max(1, CHUNK // mu.shape[0])
+        width = max(1, CHUNK // (mu.shape[0] * sum(factors(self.num_points))))
         for left in range(0, mu.shape[1], width):
             columns = slice(left, left + width)
             yield Basis(columns, *self._polynomials(mu[:, columns]))
 
     def spread(self, bases: Iterable[Basis], values: Tensor) -> Tensor:
         """[rows, n] of values at the locations to weights [rows, M] at the points, in float64."""
-        _, products = _tables(self.num_points)
+        products = _tables(self.num_points)
         moments = torch.zeros(self.low.shape[0], *products.shape[1:], dtype=torch.float64, device=values.device)
         for columns, inner, outer in bases:
             moments += _product(outer * values[:, None, columns], inner)
@@ -72,16 +83,16 @@ class Chebyshev:
 
     def interpolate(self, bases: Iterable[Basis], *values: Tensor) -> list[Tensor]:
         """Each [rows, M] of values at the points to [rows, n] at the locations."""
-        _, products = _tables(self.num_points)
+        products = _tables(self.num_points)
         table = products.flatten(1).to(values[0].device)
         coefficients = [(own.double() @ table).view(-1, *products.shape[1:]) for own in values]
         parts = [[((own.to(inner) @ inner).mul_(outer)).sum(1) for own in coefficients] for _, inner, outer in bases]
-        return [torch.cat(own, -1) for own in zip(*parts, strict=True)]
+        return [own[0] if len(own) == 1 else torch.cat(own, -1) for own in zip(*parts, strict=True)]
 
     def _polynomials(self, mu: Tensor) -> tuple[Tensor, Tensor]:
         """Of t, the locations scaled to [-1, 1]."""
-        scale = 2 / (self.high - self.low)
-        t = (mu * scale.to(mu)).sub_((self.low * scale + 1).to(mu))
+        scale, shift = self._scaling
+        t = (mu * scale.to(mu)).sub_(shift.to(mu))
         num_inner, num_outer = factors(self.num_points)
         inner = _chebyshev(t, num_inner + 1)
         outer = _chebyshev(inner[num_inner], num_outer)
@@ -90,7 +101,12 @@ class Chebyshev:
 
 def chebyshev_nodes(num_points: int) -> Tensor:
     """The points of [-1, 1], from high to low."""
-    return _tables(num_points)[0]
+    return _angles(num_points).cos()
+
+
+def lagrange(t: Tensor, num_points: int) -> Tensor:
+    """L_m(t) of t [rows, n] in [-1, 1], [rows, n, M], for any number of points."""
+    return _chebyshev(t, num_points).movedim(0, -1) @ _transform(num_points).to(t).mT
 
 
 def enough_points(degree: int) -> int:
@@ -111,6 +127,8 @@ def _product(outer: Tensor, inner: Tensor) -> Tensor:
     The moments of 50,000 classes are large and what counts of them is small, so the rounding of one long sum in
     float32 would be seen in the fifth digit.
     """
+    if outer.shape[1] * inner.shape[1] <= FEW_PRODUCTS:
+        return torch.stack([(own[:, None] * inner).sum(-1) for own in outer.unbind(1)], 1).double()
     whole = outer.shape[2] // STRETCH * STRETCH
     parts = [own[..., :whole].unflatten(2, (-1, STRETCH)).transpose(1, 2) for own in (outer, inner)]
     total: Tensor = (parts[0] @ parts[1].mT).sum(1, dtype=torch.float64)
@@ -130,14 +148,23 @@ def _chebyshev(t: Tensor, count: int) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _tables(num_points: int) -> tuple[Tensor, Tensor]:
-    """The points in [-1, 1], [M], and the coefficients of L_m in the products T_q(T_A) T_a, [M, Q, A]."""
-    angles = torch.arange(0.5, num_points, dtype=torch.float64) * (math.pi / num_points)
-    orders = torch.arange(num_points, dtype=torch.float64)
-    transform = torch.cos(angles[:, None] * orders) * (2 / num_points)
-    transform[:, 0] /= 2
+def _tables(num_points: int) -> Tensor:
+    """The coefficients of L_m in the products T_q(T_A) T_a, [M, Q, A]."""
     products = _products(*factors(num_points))
-    return angles.cos(), (transform @ products.flatten(1)).view_as(products)
+    return (_transform(num_points) @ products.flatten(1)).view_as(products)
+
+
+def _transform(num_points: int) -> Tensor:
+    """The coefficients of L_m in T_k, [M, M]: T_k(c_m) 2 / M, and half of it for k = 0."""
+    orders = torch.arange(num_points, dtype=torch.float64)
+    transform = torch.cos(_angles(num_points)[:, None] * orders) * (2 / num_points)
+    transform[:, 0] /= 2
+    return transform
+
+
+def _angles(num_points: int) -> Tensor:
+    """Whose cosines the points are."""
+    return torch.arange(0.5, num_points, dtype=torch.float64) * (math.pi / num_points)
 
 
 def _products(num_inner: int, num_outer: int) -> Tensor:

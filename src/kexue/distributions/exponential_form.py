@@ -34,7 +34,7 @@ class ExponentialForm(Algorithm):
     def log_probs(self, mu: Tensor, accuracy: Accuracy) -> tuple[Tensor, State]:
         """Through points where there are many classes; a class beyond their interval is a point of its own."""
         classes = Weighted.of(mu, accuracy)
-        points, weights = classes.points(), classes.spread(classes.locations.counts)
+        points, weights = classes.points(), classes.weights()
         nodes, log_weights = _nodes(classes.last, mu.shape[1], accuracy)
         at_points, level = CommonMaximum(self.noise, points, weights, nodes, log_weights).log_probs()
         log_probs = torch.empty_like(mu)
@@ -42,12 +42,12 @@ class ExponentialForm(Algorithm):
             (slow,) = classes.interpolate(rows, at_points - points)
             own = slow.add_(classes.locations.relative(rows))
             log_probs[rows] = normalised(classes.locations.masked(own, -torch.inf, rows))
-        return log_probs, (points, weights, nodes, level, at_points)
+        return log_probs, (classes.last, points, weights, nodes, level, at_points)
 
     def gradient(self, mu: Tensor, log_probs: Tensor, state: State, cotangent: Tensor, accuracy: Accuracy) -> Tensor:
         """The cotangent the same way there and back."""
-        points, weights, nodes, level, at_points = state
-        classes = Weighted.of(mu, accuracy)
+        last, points, weights, nodes, level, at_points = state
+        classes = Weighted.of(mu, accuracy, last)
         cotangent = classes.locations.masked(cotangent, 0.0)
         rule = CommonMaximum(self.noise, points, weights, nodes, level)
         moments = rule.moments(at_points, classes.spread(lambda rows: cotangent[rows]))
@@ -61,7 +61,7 @@ class ExponentialForm(Algorithm):
         """max mu + int (1 - exp G)/u du, a polynomial again up to the last node, and 1/u beyond."""
         classes = Weighted.of(mu, accuracy)
         nodes, log_weights = _nodes(classes.last, mu.shape[1], accuracy)
-        weights = classes.spread(classes.locations.counts)
+        weights = classes.weights()
         log_cdf = CommonMaximum(self.noise, classes.points(), weights, nodes, log_weights).log_cdf()
         below = (log_weights.exp() * torch.expm1(log_cdf)).sum(-1)
         return classes.locations.top[:, 0] - classes.last.log()[:, 0] - below
@@ -93,10 +93,10 @@ class Weighted:
     meant: Tensor
 
     @classmethod
-    def of(cls, mu: Tensor, accuracy: Accuracy) -> Weighted:
+    def of(cls, mu: Tensor, accuracy: Accuracy, last: Tensor | None = None) -> Weighted:
         """With as many points as the tolerance asks for, if the classes are many more."""
         locations = Locations.of(mu, torch.inf)
-        last = _last_node(locations, accuracy)
+        last = _last_node(locations, accuracy) if last is None else last
         high = (0.5 / last).clamp(max=1)
         rate = math.acosh(float((2 / (last * high)).amin()) - 1)
         num_points = enough_points(math.ceil(accuracy.nats / rate) + 1)
@@ -111,6 +111,18 @@ class Weighted:
         relative = self.locations.mu - self.locations.top
         single = relative.gather(-1, self.single).masked_fill(~self.meant, 0.0).double()
         return single if self.grid is None else torch.cat([self.grid.points.log(), single], -1)
+
+    def weights(self) -> Tensor:
+        """How many classes each point stands for, [rows, M] in float64.
+
+        What is summed with them, log(1 - w u) and its like, vanishes with w. So it is w times it over w that goes
+        through the points: very many classes of w near 0 would have large weights of either sign otherwise.
+        """
+        if self.grid is None:
+            return self.locations.counts().double()
+        moments = self.spread(lambda rows: self.locations.masked(self._w(rows), 0.0, rows))
+        on_grid = moments[:, : self.grid.num_points] / self.grid.points
+        return torch.cat([on_grid, self.meant.double()], -1)
 
     def spread(self, values: Callable[[slice], Tensor]) -> Tensor:
         """Values of the classes as weights of the points, [rows, M] in float64."""
@@ -145,12 +157,23 @@ class Weighted:
         assert self.grid is not None
         if rows.start == 0 and rows.stop >= self.locations.mu.shape[0]:
             return self._bases_of_all
-        return self.grid.rows(rows).bases(self.locations.relative(rows).exp_())
+        return self.grid.rows(rows).bases(self._w(rows))
+
+    def _w(self, rows: slice) -> Tensor:
+        """Between 0 and 1, [rows, n]; computed once where all locations are one block."""
+        return self._w_of_all if rows.stop >= self.locations.mu.shape[0] and not rows.start else self._w_of(rows)
+
+    def _w_of(self, rows: slice) -> Tensor:
+        return self.locations.relative(rows).exp_()
+
+    @cached_property
+    def _w_of_all(self) -> Tensor:
+        return self._w_of(slice(None))
 
     @cached_property
     def _bases_of_all(self) -> list[Basis]:
         assert self.grid is not None
-        return list(self.grid.bases(self.locations.relative().exp_()))
+        return list(self.grid.bases(self._w_of_all))
 
 
 def _last_node(locations: Locations, accuracy: Accuracy) -> Tensor:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from kexue.distributions.accuracy import Accuracy
+from kexue.distributions.common_maximum import CommonMaximum
 from kexue.distributions.nodes import Line, window
 from kexue.distributions.noise import Noise
 from kexue.distributions.tails import log_two_sided
@@ -33,14 +34,27 @@ ZOOMS = 4
 
 
 @dataclass(frozen=True)
+class Breaks:
+    """Pieces from `left` [rows, P] on, up to `end` [rows, 1]; nodes and log weights, [rows, P, Q].
+
+    A piece without length has a node in the middle of all and log weights of -inf.
+    """
+
+    left: Tensor
+    end: Tensor
+    nodes: Tensor
+    log_weights: Tensor
+
+
+@dataclass(frozen=True)
 class Pieces:
     """The grid, [rows, count], that breaks at the `offsets` from each class are put into."""
 
     grid: Tensor
     offsets: tuple[float, ...]
 
-    def nodes(self, mu: Tensor) -> tuple[Tensor, Tensor]:
-        """Nodes and log weights, [rows, K], for locations [rows, n]; differentiable."""
+    def breaks(self, mu: Tensor) -> Breaks:
+        """The pieces for locations [rows, n]; differentiable."""
         begin, end = self.grid[:, :1], self.grid[:, -1:]
         kinks = torch.cat([mu + offset for offset in self.offsets], -1)
         inside = (kinks > begin) & (kinks < end)
@@ -49,12 +63,17 @@ class Pieces:
         breaks = torch.cat([self.grid, kinks], -1).sort(-1).values
         lengths = breaks.diff(dim=-1)
         some = (lengths > 0).any(0)  # ties leave pieces without length, often many
-        left, length = breaks[:, :-1][:, some, None], lengths[:, some, None]
+        left, length = breaks[:, :-1][:, some], lengths[:, some, None]
         gauss, log_gauss = (own.to(mu.device) for own in gauss_legendre(NODES_PER_PIECE))
         empty = length <= 0
-        nodes = torch.where(empty, (begin + end)[..., None] / 2, left + length * gauss)
+        nodes = torch.where(empty, (begin + end)[..., None] / 2, left[..., None] + length * gauss)
         log_weights = (torch.where(empty, 1.0, length).log() + log_gauss).masked_fill(empty, -torch.inf)
-        return nodes.flatten(1), log_weights.flatten(1)
+        return Breaks(left, end, nodes, log_weights)
+
+    def nodes(self, mu: Tensor) -> tuple[Tensor, Tensor]:
+        """Nodes and log weights, [rows, K]."""
+        breaks = self.breaks(mu)
+        return breaks.nodes.flatten(1), breaks.log_weights.flatten(1)
 
 
 def find_pieces(noise: Noise, mu: Tensor, counts: Tensor, low: Tensor, accuracy: Accuracy) -> Pieces:
@@ -62,7 +81,10 @@ def find_pieces(noise: Noise, mu: Tensor, counts: Tensor, low: Tensor, accuracy:
     line = Line(low, noise.heavy_tailed)
     first, last, _ = window(noise, mu, counts, line, accuracy, zooms=ZOOMS)
     deepest = min(accuracy.depth, float(-log_two_sided(noise, -low).amin()))
-    num_pieces = max((accuracy.nats + deepest) / DROP_PER_PIECE, float((last - first).amax()) / LONGEST_PIECE)
+    x = line.x(first)
+    fall = -CommonMaximum(noise, mu, counts, x, torch.zeros_like(x)).log_cdf().clamp(min=-mu.shape[1])
+    drop = max(accuracy.nats + deepest, min(accuracy.nats + accuracy.depth, float(fall.amax())))
+    num_pieces = max(drop / DROP_PER_PIECE, float((last - first).amax()) / LONGEST_PIECE)
     share = torch.linspace(0, 1, math.ceil(num_pieces) + 5, dtype=low.dtype, device=low.device)
     return Pieces(line.x(first + (last - first) * share), noise.kinks)
 

@@ -3,7 +3,7 @@
     p_i = P(argmax_j(loc_j + eps_j) = i),     G(loc) = E[max_j(loc_j + eps_j)],     grad G = p
 
 The facts of a law choose the algorithm; every law offers the same functions, derivatives of any order, and
-`torch.func.vmap`. Under `torch.compile` they are called as they are, outside the compiled graph.
+`torch.func.vmap`. `torch.compile` keeps each as one node of its graph.
 Source: Su, kexue.fm/archives/9085 (2022).
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kexue.distributions import operators
 from kexue.distributions.accuracy import Accuracy
 from kexue.distributions.algorithm import Algorithm
 from kexue.distributions.autograd import LogProbs, rows_of
@@ -94,17 +95,23 @@ def _log_probs(loc: Tensor, noise: Noise, dim: int, accuracy: Accuracy) -> Tenso
     return log_probs.movedim(-1, dim)
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
 def _log_probs_last(loc: Tensor, algorithm: Algorithm, accuracy: Accuracy) -> Tensor:
+    log_probs: Tensor
+    if torch.compiler.is_compiling():
+        log_probs = operators.log_probs(loc, operators.number_of(algorithm, accuracy))
+        return log_probs
     with without_autocast(loc):
-        log_probs: Tensor = LogProbs.apply(loc, algorithm, accuracy)[0]  # type: ignore[no-untyped-call]
+        log_probs = LogProbs.apply(loc, algorithm, accuracy)[0]  # type: ignore[no-untyped-call]
         return log_probs
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
 def _potential(loc: Tensor, algorithm: Algorithm, accuracy: Accuracy) -> Tensor:
+    potential: Tensor
+    if torch.compiler.is_compiling():
+        potential = operators.potential(loc, operators.number_of(algorithm, accuracy))
+        return potential
     with without_autocast(loc):
-        potential: Tensor = _Potential.apply(loc, algorithm, accuracy)  # type: ignore[no-untyped-call]
+        potential = _Potential.apply(loc, algorithm, accuracy)  # type: ignore[no-untyped-call]
         return potential
 
 

@@ -1,6 +1,6 @@
 """Text to hidden states: tokens with exact offsets, windows over long documents, and the encoders."""
 
-from kexue.encoders.gau import PRESETS, GAUConfig, GAUModel
+from kexue.encoders.gau import PRESETS, GAUConfig, GAUForMaskedLM, GAUModel
 from kexue.encoders.loading import build_encoder, load_encoder, load_tokenizer
 from kexue.encoders.tokenization import TextTokenizer, Tokens, TokenSpan, token_span
 from kexue.encoders.vocabulary import train_tokenizer
@@ -9,6 +9,7 @@ from kexue.encoders.windows import WindowBatch, collate, merge_windows, plan_win
 __all__ = [
     "PRESETS",
     "GAUConfig",
+    "GAUForMaskedLM",
     "GAUModel",
     "TextTokenizer",
     "TokenSpan",

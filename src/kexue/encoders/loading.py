@@ -53,15 +53,15 @@ def load_encoder(
     nowhere or to a model that cannot be used.
     """
     name = str(name_or_folder)
-    if _is_preset(name):
+    if is_preset(name):
         return _begin(name, texts, vocab_size)
-    name = _resolve(name)
+    name = resolve(name)
     if Path(name).is_dir():
-        _check_folder(Path(name))
+        check_folder(Path(name))
     tokenizer = load_tokenizer(name)
-    with _explained(name), quiet_transformers():
+    with explained(name), quiet_transformers():
         model = _load_model(name, AutoConfig.from_pretrained(name, trust_remote_code=False))
-    _check_fit(name, tokenizer, model)
+    check_fit(name, tokenizer, model)
     limit = position_limit(model)
     if limit is not None:
         tokenizer.model_max_length = min(tokenizer.model_max_length, limit)
@@ -70,8 +70,8 @@ def load_encoder(
 
 def load_tokenizer(name_or_folder: str | Path) -> PreTrainedTokenizerBase:
     """The fast tokenizer of a folder or a hub id, without the encoder's weights; raises as `load_encoder` does."""
-    name = _resolve(str(name_or_folder))
-    with _explained(name), quiet_transformers():
+    name = resolve(str(name_or_folder))
+    with explained(name), quiet_transformers():
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     if not tokenizer.is_fast:
         raise OptionError(
@@ -177,12 +177,12 @@ def _get(model: nn.Module, key: str) -> object:
         return None
 
 
-def _is_preset(name: str) -> bool:
+def is_preset(name: str) -> bool:
     """Whether a name means a GAU encoder from scratch (perhaps misspelt)."""
     return name.startswith("gau-") and "/" not in name and not Path(name).is_dir()
 
 
-def _resolve(name: str) -> str:
+def resolve(name: str) -> str:
     """The folder or hub id that a name means; raises `OptionError` where it means a folder that is not there.
 
     Hub ids have one slash at most and no dot first.
@@ -195,7 +195,7 @@ def _resolve(name: str) -> str:
     return name
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
     """Raise `CheckpointError` unless a folder holds a configuration, safetensors and a vocabulary."""
     if not (folder / "config.json").is_file():
         raise CheckpointError(f"{folder}: has no config.json, so it is not an encoder's folder")
@@ -215,7 +215,7 @@ def _instead_of_weights(folder: Path) -> str:
     )
 
 
-def _check_fit(name: str, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
+def check_fit(name: str, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
     """Raise `CheckpointError` if the tokenizer has tokens that the model has no embedding for."""
     rows = model.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > rows:
@@ -226,7 +226,7 @@ def _check_fit(name: str, tokenizer: PreTrainedTokenizerBase, model: PreTrainedM
 
 
 @contextmanager
-def _explained(name: str) -> Iterator[None]:
+def explained(name: str) -> Iterator[None]:
     """Say in one line why nothing could be loaded."""
     try:
         yield

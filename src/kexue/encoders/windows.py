@@ -61,15 +61,33 @@ def plan_windows(num_tokens: int, size: int, overlap: int) -> list[range]:
     return [range(start, start + width) for start in starts]
 
 
+def plan_parts(starts: Sequence[int], num_tokens: int, size: int, overlap: int) -> list[range]:
+    """Windows of a text in parts that begin at these tokens, the first at 0: none reaches over the end of a part."""
+    parts = [range(first, last) for first, last in pairwise([*starts, num_tokens]) if first < last]
+    return [
+        range(part.start + window.start, part.start + window.stop)
+        for part in parts or [range(0)]
+        for window in plan_windows(len(part), size, overlap)
+    ]
+
+
 def owned(windows: Sequence[range]) -> list[range]:
     """The tokens that take their state from each window: neighbours divide their overlap in the middle."""
     cuts = [(left.stop + right.start + 1) // 2 for left, right in pairwise(windows)]
     return [range(*pair) for pair in pairwise([windows[0].start, *cuts, windows[-1].stop])]
 
 
-def collate(tokens: Sequence[Tokens], tokenizer: TextTokenizer, *, window: int, overlap: int) -> WindowBatch:
+def collate(
+    tokens: Sequence[Tokens],
+    tokenizer: TextTokenizer,
+    *,
+    window: int,
+    overlap: int,
+    parts: Sequence[Sequence[int]] | None = None,
+) -> WindowBatch:
     """Cut documents into windows of at most `window` tokens of text (special tokens not counted).
 
+    `parts` says for each document at which tokens the parts begin that are read apart; one part where left out.
     The batch is at least one token wide, masked out, even where all documents are empty.
     Raises `OptionError` where the window is wider than the encoder allows.
     """
@@ -78,7 +96,8 @@ def collate(tokens: Sequence[Tokens], tokenizer: TextTokenizer, *, window: int, 
             f"a window of {window} tokens is too wide: this encoder takes {tokenizer.max_window} "
             "beside its special tokens"
         )
-    plans = [plan_windows(len(document), window, overlap) for document in tokens]
+    parts = parts or [(0,)] * len(tokens)
+    plans = [plan_parts(starts, len(own), window, overlap) for starts, own in zip(parts, tokens, strict=True)]
     rows = [
         [*tokenizer.prefix, *document.ids[part.start : part.stop], *tokenizer.suffix]
         for document, plan in zip(tokens, plans, strict=True)

@@ -5,6 +5,8 @@ A triple is found where all four of its scores pass: subject span, object span, 
 tensor is built. Every text has a budget of spans and of triples, best first; a text whose budget cut something
 says so, and one that was not cut has exactly what exhaustive search over all quintuples would have found.
 
+Texts with few spans are joined all at once: a GPU that is asked text by text waits more than it works.
+
 Where two subjects share a start (or an end) and two objects share the other, the links cannot tell which start
 goes with which end, so a set of triples may decode to more triples than were encoded, never to fewer.
 """
@@ -12,7 +14,7 @@ goes with which end, so a set of triples may decode to more triples than were en
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -25,6 +27,7 @@ from kexue.extraction.reach import Reach
 from kexue.layers.token_pair_scores import LinkScores, PairScores
 
 BLOCK_ELEMENTS = 2**22  # the most scores looked at in one go
+FEW_ELEMENTS = 2**18  # link scores of a text up to which it is joined together with other texts
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,14 @@ class Candidates:
     triple_scores: Tensor
     cut: str = ""
 
+    def keep(self, spans: Bool[Tensor, " n"], triples: Bool[Tensor, " m"]) -> Candidates:
+        """These spans, and these triples as far as both of their ends stay."""
+        subject, predicate, object_ = self.triples.unbind(1)
+        triples = triples & spans[subject] & spans[object_]
+        row = spans.cumsum(0) - 1
+        kept = torch.stack((row[subject], predicate, row[object_]), 1)[triples]
+        return Candidates(self.spans[spans], self.span_scores[spans], kept, self.triple_scores[triples], self.cut)
+
 
 class Spans(NamedTuple):
     """The accepted spans of one text, still on the device that found them."""
@@ -85,9 +96,9 @@ class _Links(NamedTuple):
         """Whether spans of these labels may stand at the ends of these predicates."""
         return self.subjects[predicate, subject_label] & self.objects[predicate, object_label]
 
-    def reach(self, subject_start: Tensor, object_start: Tensor) -> Tensor:
-        """Whether two starts are near enough to be joined, bool[m, n]."""
-        apart = (subject_start[:, None] - object_start).abs_()
+    def near(self, subject_start: Tensor, object_start: Tensor) -> Tensor:
+        """Whether two starts are near enough to be joined."""
+        apart = (subject_start - object_start).abs_()
         return torch.ones_like(apart, dtype=torch.bool) if self.distance is None else apart <= self.distance
 
 
@@ -113,9 +124,9 @@ def decode(
     found_spans = find_spans(spans, mask, floor, bounds, reach.span_width or mask.shape[1])
     budgets = [bounds.max_relations(length) for length in mask.sum(1).tolist()]
     return [
-        candidates(found, *joined, cut=was_cut)
-        for text, (found, budget) in enumerate(zip(found_spans, budgets, strict=True))
-        for *joined, was_cut in [_find_triples(text, found, links, budget)]
+        found
+        for texts in _groups([len(found.places) ** 2 * links.starts.num_labels for found in found_spans])
+        for found in _join_texts(texts, found_spans, links, budgets)
     ]
 
 
@@ -129,7 +140,7 @@ def decode_spans(
 ) -> list[Candidates]:
     """Find the spans of each text whose scores exceed `floor`; nothing joins them."""
     found = find_spans(spans, mask, floor, bounds or Bounds(), (reach or Reach()).span_width or mask.shape[1])
-    return [candidates(each) for each in found]
+    return [candidates(each) for each in _on_cpu(found)]
 
 
 def candidates(
@@ -153,11 +164,13 @@ def find_spans(
         block = scores.block(rows, columns)
         pairs = (mask[:, rows, None] & mask[:, None, columns]).triu().tril(width - 1)  # both begin at the same token
         hits = (block > floor).logical_and_(pairs[:, None])
-        for text, budget in enumerate(budgets):
-            # Starts before labels: in this order the spans of one block follow those of another.
-            row, label, column = hits[text].transpose(0, 1).contiguous().nonzero().unbind(1)
-            places = torch.stack((label, row + rows.start, column + columns.start), 1)
-            found[text] = _extend(found[text], places, block[text, label, row, column], budget)
+        # Starts before labels: in this order the spans of one block follow those of another.
+        text, row, label, column = hits.transpose(1, 2).nonzero().unbind(1)
+        places = torch.stack((label, row + rows.start, column + columns.start), 1)
+        values = block[text, label, row, column]
+        counts = text.bincount(minlength=len(mask)).tolist()
+        parts = zip(places.split(counts), values.split(counts), budgets, strict=True)
+        found = [_extend(before, *part) for before, part in zip(found, parts, strict=True)]
     return found
 
 
@@ -174,12 +187,78 @@ def _blocks(batch: int, num_labels: int, length: int, width: int) -> Iterator[tu
 
 def _extend(found: Spans, places: Tensor, scores: Tensor, budget: int) -> Spans:
     """The best of the spans found before and of these."""
+    if not len(found.places) and len(places) <= budget:
+        return Spans(places, scores, found.cut)
     if len(found.places) + len(places) <= budget:
         return Spans(torch.cat((found.places, places)), torch.cat((found.scores, scores)), found.cut)
     best = best_of(scores, budget)
     places, scores = torch.cat((found.places, places[best])), torch.cat((found.scores, scores[best]))
     best = best_of(scores, budget)
     return Spans(places[best], scores[best], cut=True)
+
+
+def _groups(elements: Sequence[int]) -> Iterator[range]:
+    """Neighbouring texts that are joined together, by the number of link scores of each."""
+    first, total = 0, 0
+    for text, count in enumerate(elements):
+        alone = count > FEW_ELEMENTS
+        if first < text and (alone or total + count > BLOCK_ELEMENTS or elements[first] > FEW_ELEMENTS):
+            yield range(first, text)
+            first, total = text, 0
+        total += count
+    if first < len(elements):
+        yield range(first, len(elements))
+
+
+def _join_texts(texts: range, spans: Sequence[Spans], links: _Links, budgets: Sequence[int]) -> Iterator[Candidates]:
+    """The candidates of a group of texts, on the CPU."""
+    own = [spans[text] for text in texts]
+    if len(own) == 1 and len(own[0].places) ** 2 * links.starts.num_labels > FEW_ELEMENTS:
+        *joined, cut = _find_triples(texts.start, own[0], links, budgets[texts.start])
+        yield candidates(own[0], *joined, cut=cut)
+        return
+    triples, scores = _join_few(texts.start, own, links)
+    for found, own_triples, own_scores, text in zip(_on_cpu(own), triples, scores, texts, strict=True):
+        best = best_of(own_scores.amin(1), budgets[text])
+        yield candidates(found, own_triples[best], own_scores[best], cut=len(best) < len(own_triples))
+
+
+def _join_few(first: int, spans: Sequence[Spans], links: _Links) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    """All triples of several texts, the first of them number `first`, and their four scores; on the CPU."""
+    counts = torch.tensor([len(found.places) for found in spans])
+    places, own_scores = (torch.cat([found[field] for found in spans]) for field in (0, 1))
+    text, subject, object_ = (index.to(places.device, non_blocking=True) for index in _all_pairs(counts))
+    s_label, s_start, s_end = places[subject].unbind(1)
+    o_label, o_start, o_end = places[object_].unbind(1)
+    start_scores = links.starts.pairs(text + first, s_start, o_start)
+    end_scores = links.ends.pairs(text + first, s_end, o_end)
+    allowed = links.subjects.T[s_label] & links.objects.T[o_label] & links.near(s_start, o_start)[:, None]
+    pair, predicate = ((torch.minimum(start_scores, end_scores) > links.floor) & allowed).nonzero().unbind(1)
+    # Subjects before predicates before objects, as in a text that is joined by itself.
+    order = ((subject[pair] * links.starts.num_labels + predicate) * len(places) + object_[pair]).argsort()
+    pair, predicate = pair[order], predicate[order]
+    offset = (counts.cumsum(0) - counts).to(places.device, non_blocking=True)[text[pair]]
+    triples = torch.stack((subject[pair] - offset, predicate, object_[pair] - offset), 1).cpu()
+    ends = own_scores[subject[pair]], own_scores[object_[pair]]
+    scores = torch.stack((*ends, start_scores[pair, predicate], end_scores[pair, predicate]), 1).cpu()
+    sizes = text[pair].bincount(minlength=len(spans)).tolist()
+    return triples.split(sizes), scores.split(sizes)
+
+
+def _all_pairs(counts: Int[Tensor, " texts"]) -> tuple[Tensor, Tensor, Tensor]:
+    """The text of every pair of spans, and the two spans, counted through all texts of which each has so many."""
+    offset = counts.cumsum(0) - counts
+    text = torch.arange(len(counts)).repeat_interleave(counts**2)
+    within = torch.arange(len(text)) - ((counts**2).cumsum(0) - counts**2)[text]
+    size = counts[text]
+    return text, offset[text] + within // size.clamp(min=1), offset[text] + within % size.clamp(min=1)
+
+
+def _on_cpu(spans: Sequence[Spans]) -> list[Spans]:
+    """The spans of several texts, moved at once."""
+    sizes = [len(found.places) for found in spans]
+    places, scores = (torch.cat([found[field] for found in spans]).cpu().split(sizes) for field in (0, 1))
+    return [Spans(*moved, found.cut) for *moved, found in zip(places, scores, spans, strict=True)]
 
 
 def _find_triples(text: int, spans: Spans, links: _Links, budget: int) -> tuple[Tensor, Tensor, bool]:
@@ -208,7 +287,7 @@ def _join(
     start_scores, end_scores = links.starts.at(text, s_start, o_start), links.ends.at(text, s_end, o_end)
     weakest = torch.minimum(start_scores, end_scores)
     # Subjects before predicates: in this order the triples of one block follow those of another.
-    hits = ((weakest > links.floor) & links.reach(s_start, o_start)).transpose(0, 1).contiguous().nonzero()
+    hits = ((weakest > links.floor) & links.near(s_start[:, None], o_start)).transpose(0, 1).contiguous().nonzero()
     row, predicate, column = hits.unbind(1)
     row, predicate, column = hits[links.allow(predicate, s_label[row], o_label[column])].unbind(1)
     s_score, o_score = spans.scores[subjects], spans.scores[objects]

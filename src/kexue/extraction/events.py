@@ -20,6 +20,7 @@ from typing import ClassVar
 import networkx
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from kexue.encoders.tokenization import Tokens, token_span
@@ -151,42 +152,53 @@ def assemble_events(
     `meta["cut"]` says so if the budget of the decoder or `MOST_EVENTS` was exhausted.
     """
     sure = decision.entity(candidates.span_scores.numpy().astype(np.float64)[:, None])
-    linked = decision.relation(candidates.triple_scores.numpy().astype(np.float64))
     arguments = [
         Argument(labels.roles[label][1], Span(tokens.starts[start], tokens.ends[end], score=float(score)))
         for (label, start, end), score in zip(candidates.spans.tolist(), sure, strict=True)
     ]
-    graphs: dict[str, networkx.Graph] = {kind: networkx.Graph() for kind in labels.predicates}
-    for row, (label, score) in enumerate(zip(candidates.spans[:, 0].tolist(), sure, strict=True)):
-        if score >= decision.entity_threshold:
-            graphs[labels.roles[label][0]].add_node(row)
-    for (one, kind, other), score in zip(candidates.triples.tolist(), linked, strict=True):
-        graph = graphs[labels.predicates[kind]]
-        if score >= decision.threshold(labels.predicates[kind]) and one in graph and other in graph:
-            graph.add_edge(one, other, score=float(score))
     events: dict[Event, Event] = {}
-    cut = [candidates.cut] if candidates.cut else []
-    for kind, graph in graphs.items():
+    cut = candidates.cut
+    for kind, graph in _graphs(candidates, sure, labels, decision).items():
         cliques = list(islice(networkx.find_cliques(graph), MOST_EVENTS + 1))
-        cut += ["events"] * (len(cliques) > MOST_EVENTS)
+        if len(cliques) > MOST_EVENTS and not cut.endswith("events"):
+            cut = f"{cut} and events" if cut else "events"
         for event in _events(kind, graph, cliques[:MOST_EVENTS], arguments, labels):
-            best = events.get(event)
-            events[event] = event if best is None or (event.score or 0.0) > (best.score or 0.0) else best
-    meta = {"cut": " and ".join(dict.fromkeys(cut))} if cut else {}
-    return Document(text, events=sorted(events.values(), key=_position), meta=meta)
+            best = events.setdefault(event, event)  # of two that read alike the surer one
+            events[event] = max(best, event, key=_confidence)
+    return Document(text, events=sorted(events.values(), key=_position), meta={"cut": cut} if cut else {})
+
+
+def _graphs(
+    candidates: Candidates, sure: NDArray[np.float64], labels: EventLabels, decision: Decision
+) -> dict[str, networkx.Graph]:
+    """For each event type the arguments and links that reach their thresholds; nodes are rows of the candidates."""
+    graphs: dict[str, networkx.Graph] = {kind: networkx.Graph() for kind in labels.predicates}
+    for row in np.flatnonzero(sure >= decision.entity_threshold).tolist():
+        kind, _ = labels.roles[int(candidates.spans[row, 0])]
+        graphs[kind].add_node(row)
+    linked = decision.relation(candidates.triple_scores.numpy().astype(np.float64))
+    for (one, number, other), score in zip(candidates.triples.tolist(), linked.tolist(), strict=True):
+        kind = labels.predicates[number]
+        if score >= decision.threshold(kind) and one in graphs[kind] and other in graphs[kind]:
+            graphs[kind].add_edge(one, other, score=score)
+    return graphs
 
 
 def _events(
     kind: str, graph: networkx.Graph, cliques: Iterable[list[int]], arguments: list[Argument], labels: EventLabels
 ) -> Iterator[Event]:
     """The cliques as events, without those that lack the trigger which their type demands."""
-    demanded = {TRIGGER} & {role for of, role in labels.roles if of == kind}
+    demanded = {TRIGGER} & set(labels.schema.roles[kind])
     for clique in cliques:
         own = [arguments[row] for row in clique]
         if demanded <= {argument.role for argument in own}:
             scores = [argument.span.score or 0.0 for argument in own]
             scores += [graph.edges[pair]["score"] for pair in combinations(clique, 2)]
             yield Event(kind, tuple(sorted(own, key=_place)), min(scores))
+
+
+def _confidence(event: Event) -> float:
+    return event.score or 0.0
 
 
 def _place(argument: Argument) -> tuple[int, int, str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -11,7 +12,7 @@ from kexue.encoders.tokenization import TextTokenizer, Tokens
 from kexue.encoders.windows import collate
 from kexue.extraction.decoding import Bounds, Candidates
 from kexue.extraction.model import ExtractionModel
-from kexue.extraction.sentences import sentence_numbers
+from kexue.extraction.sentences import part_starts, sentence_numbers
 
 BATCH_TOKENS = {"cpu": 2048}  # tokens in one batch, padding included; larger batches gain nothing on a CPU
 BATCH_TOKENS_OF_OTHERS = 16384  # a GPU is idle most of the time on smaller ones
@@ -61,18 +62,32 @@ def find_candidates(
     lengths = [len(item) for item in tokens]
     size = batch_tokens or BATCH_TOKENS.get(model.device.type, BATCH_TOKENS_OF_OTHERS)
     for batch in batches_of_like_length(lengths, batch_tokens=size, batch_size=batch_size):
-        windows = collate([tokens[index] for index in batch], tokenizer, window=config.window, overlap=config.overlap)
-        for index, candidates in zip(batch, model.extract(windows, floor=floor, bounds=bounds), strict=True):
-            near = _near(candidates, texts[index], tokens[index], config.sentence_distance)
-            yield Found(index, tokens[index], near)
+        own = [tokens[index] for index in batch]
+        parts = [_parts(texts[index], tokens[index], config.sentences) for index in batch]
+        windows = collate(own, tokenizer, window=config.window, overlap=config.overlap, parts=parts)
+        for index, starts, candidates in zip(
+            batch, parts, model.extract(windows, floor=floor, bounds=bounds), strict=True
+        ):
+            within = _within(candidates, texts[index], tokens[index], starts, config.sentence_distance)
+            yield Found(index, tokens[index], within)
 
 
-def _near(candidates: Candidates, text: str, tokens: Tokens, distance: int | None) -> Candidates:
-    """Without the triples whose ends have more ends of sentences between them than the model looks across."""
-    if distance is None or not len(candidates.triples):
+def _parts(text: str, tokens: Tokens, sentences: int | None) -> list[int]:
+    """The tokens at which the parts begin that the encoder reads apart."""
+    if sentences is None:
+        return [0]
+    return [bisect_left(tokens.starts, start) for start in part_starts(text, sentences)]
+
+
+def _within(
+    candidates: Candidates, text: str, tokens: Tokens, parts: Sequence[int], distance: int | None
+) -> Candidates:
+    """Without spans that reach into another part, and triples across more ends of sentences than the model looks."""
+    if distance is None or not len(candidates.spans):
         return candidates
-    places = [tokens.starts[start] for start in candidates.spans[:, 1].tolist()]
-    sentence = torch.tensor(sentence_numbers(text, places))
+    start, end = candidates.spans[:, 1:].T.contiguous()
+    begins = torch.tensor(parts)
+    whole = torch.searchsorted(begins, start, right=True) == torch.searchsorted(begins, end, right=True)
+    sentence = torch.tensor(sentence_numbers(text, [tokens.starts[token] for token in start.tolist()]))
     subject, _, object_ = candidates.triples.unbind(1)
-    near = (sentence[subject] - sentence[object_]).abs() <= distance
-    return replace(candidates, triples=candidates.triples[near], triple_scores=candidates.triple_scores[near])
+    return candidates.keep(whole, (sentence[subject] - sentence[object_]).abs() <= distance)

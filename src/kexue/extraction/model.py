@@ -19,6 +19,7 @@ from kexue.encoders.windows import WindowBatch, merge_windows
 from kexue.extraction.decoding import Bounds, Candidates
 from kexue.extraction.heads import HEADS
 from kexue.extraction.reach import Reach
+from kexue.extraction.said import PairScoring, SaidOfTexts
 from kexue.extraction.schema import Schema
 
 ENCODED_TOKENS = 16_384  # tokens in one pass through the encoder where no gradients are kept
@@ -29,7 +30,7 @@ class ExtractionConfig(PretrainedConfig):
 
     `encoder` is the encoder's own configuration and `schema` the labels, both as plain values; `window` counts tokens
     of text in one window (without special tokens) and `overlap` the tokens that two neighbours share. `span_width`,
-    `link_distance` and `sentence_distance` are the model's `Reach`.
+    `link_distance`, `sentence_distance` and `sentences` are the model's `Reach`.
     """
 
     model_type = "kexue_extraction"
@@ -50,6 +51,7 @@ class ExtractionConfig(PretrainedConfig):
         span_width: int | None = None,
         link_distance: int | None = None,
         sentence_distance: int | None = None,
+        sentences: int | None = None,
         **kwargs: Any,
     ) -> None:
         self.encoder = encoder or {}
@@ -66,6 +68,7 @@ class ExtractionConfig(PretrainedConfig):
         self.span_width = span_width
         self.link_distance = link_distance
         self.sentence_distance = sentence_distance
+        self.sentences = sentences
         super().__init__(**kwargs)
 
 
@@ -120,10 +123,16 @@ class ExtractionModel(PreTrainedModel):
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, gather: Tensor, mask: Tensor, **targets: Tensor
-    ) -> dict[str, Tensor]:
-        """The loss of a batch of windows and its positives: summed over labels, averaged over documents."""
-        hidden = self.hidden_states(WindowBatch(input_ids, attention_mask, gather, mask))
-        return {"loss": self.head.loss(self.dropout(hidden), mask, targets).mean()}
+    ) -> dict[str, Any]:
+        """The loss of a batch of windows and its positives: summed over labels, averaged over documents.
+
+        A head whose loss is made of token-pair scores adds what it `said`, as `SaidOfTexts`.
+        """
+        hidden = self.dropout(self.hidden_states(WindowBatch(input_ids, attention_mask, gather, mask)))
+        if not isinstance(self.head, PairScoring):
+            return {"loss": self.head.loss(hidden, mask, targets).mean()}
+        scores = self.head.scores(hidden)
+        return {"loss": self.head.loss_of(scores, mask, targets).mean(), "said": SaidOfTexts(scores, mask)}
 
     @torch.inference_mode()
     def extract(self, batch: WindowBatch, *, floor: float = 0.0, bounds: Bounds | None = None) -> list[Candidates]:

@@ -4,16 +4,20 @@ A model that only ever saw sentences has no opinion on a span of 600 tokens, or 
 last page: in a long text such candidates are noise, and there are more of them than of all others. So the width of
 spans, the distance of relations, and how many ends of sentences they cross are learnt from the gold annotations and
 stored with the model.
+
+Nor does it read farther: an encoder that learnt on single sentences finds half as much in one of forty (docs/log.md),
+so a text of more sentences than it knows is encoded in parts. Spans and relations are still looked for in all of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import median_high
 
 from kexue.extraction.document import Document
 from kexue.extraction.links import Links
-from kexue.extraction.sentences import sentence_numbers
+from kexue.extraction.sentences import sentence_numbers, sentence_starts
 
 MARGIN = 2.0  # times the farthest seen
 LEAST = 16  # tokens
@@ -30,15 +34,22 @@ class Reach:
     """Tokens between the starts of a subject and an object."""
     sentence_distance: int | None = None
     """Ends of sentences between a subject and an object."""
+    sentences: int | None = None
+    """Sentences that are read together; a longer text is read in parts."""
 
     @classmethod
     def of(cls, annotated: Iterable[Links], documents: Sequence[Document] = ()) -> Reach:
-        """The reach that these annotations teach, in tokens and, without a margin, in the documents' sentences."""
+        """The reach that these annotations teach, in tokens and, without a margin, in the documents' sentences.
+
+        As many sentences are read together as half of the documents have at least, and as their relations join.
+        """
         widths, distances = [0], [0]
         for links in annotated:
             widths += [end - start + 1 for _, start, end in links.spans]
             distances += [abs(subject - object_) for _, subject, object_ in links.starts]
-        return cls(_with_margin(max(widths)), _with_margin(max(distances)), _most_crossed(documents))
+        crossed = _most_crossed(documents)
+        read = None if crossed is None else max(crossed + 1, _usual_number(documents))
+        return cls(_with_margin(max(widths)), _with_margin(max(distances)), crossed, read)
 
 
 def _with_margin(seen: int) -> int:
@@ -49,6 +60,11 @@ def _most_crossed(documents: Sequence[Document]) -> int | None:
     """The most ends of sentences that relations cross, a few strays left out; None where there are no relations."""
     crossed = sorted(number for document in documents for number in _crossed(document))
     return crossed[-1 - int(STRAYS * len(crossed))] if crossed else None
+
+
+def _usual_number(documents: Sequence[Document]) -> int:
+    """The median number of sentences."""
+    return median_high(len(sentence_starts(document.text)) for document in documents)
 
 
 def _crossed(document: Document) -> Iterable[int]:

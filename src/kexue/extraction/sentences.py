@@ -37,6 +37,13 @@ def sentence_numbers(text: str, places: Sequence[int]) -> list[int]:
     return [bisect_right(starts, place) - 1 for place in places]
 
 
+def part_starts(text: str, size: int) -> list[int]:
+    """The characters at which parts of at most `size` sentences begin, all of about as many."""
+    starts = sentence_starts(text)
+    count = -(-len(starts) // size)
+    return [starts[index * len(starts) // count] for index in range(count)]
+
+
 def _boundaries(text: str) -> Iterator[int]:
     for match in _BOUNDARY.finditer(text):
         if match["stop"] is None or not _goes_on(text, match):

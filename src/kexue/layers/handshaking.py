@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from kexue.layers.token_pair_scores import LinkScores
+from kexue.layers.token_pair_scores import LinkScores, PairScores
 from kexue.ops.precision import exact_dtype, without_autocast
 
 CHUNK = 2**22
@@ -79,7 +79,7 @@ class PairVectors:
 
 
 @dataclass(frozen=True, eq=False)
-class HandshakingScores(LinkScores):
+class HandshakingScores(PairScores, LinkScores):
     """Scores of ordered pairs from vectors of unordered ones.
 
     `read` turns vectors [..., dim] into the scores [..., num_labels, 2] of (first, second) and of (second, first),
@@ -104,9 +104,22 @@ class HandshakingScores(LinkScores):
         parts = [self._at(batch, part, ends) for part in starts.split(size)]
         return torch.cat(parts, 1)
 
+    def pairs(
+        self, batch: Int[Tensor, " n"], starts: Int[Tensor, " n"], ends: Int[Tensor, " n"]
+    ) -> Float[Tensor, "n num_labels"]:
+        size = max(1, CHUNK // self.vectors.row.shape[2])
+        return torch.cat(
+            [self._of(*part) for part in zip(*(x.split(size) for x in (batch, starts, ends)), strict=True)]
+        )
+
     def _at(self, batch: int, starts: Tensor, ends: Tensor) -> Tensor:
-        row, column = self.vectors.row[batch], self.vectors.column[batch]
-        first, second = torch.minimum(starts[:, None], ends), torch.maximum(starts[:, None], ends)
+        text = torch.full_like(starts, batch)[:, None]
+        return self._of(text, starts[:, None], ends).permute(2, 0, 1)
+
+    def _of(self, batch: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
+        """The scores [..., num_labels] of pairs whose indices are broadcast against each other."""
+        row, column = self.vectors.row, self.vectors.column
+        first, second = torch.minimum(starts, ends), torch.maximum(starts, ends)
         with without_autocast(row):
-            both = self.read(torch.tanh(row[first] + column[second]))
-        return torch.where((starts[:, None] <= ends)[..., None], both[..., 0], both[..., 1]).permute(2, 0, 1)
+            both = self.read(torch.tanh(row[batch, first] + column[batch, second]))
+        return torch.where((starts <= ends)[..., None], both[..., 0], both[..., 1])

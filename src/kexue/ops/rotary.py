@@ -9,9 +9,20 @@ positions only: (R_i q) . (R_j k) = q . R_{j-i} k. Source: Su, kexue.fm/archives
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
+
+from kexue.ops.precision import exact_dtype
+
+
+class Turns(NamedTuple):
+    """Cosine and sine of the angle of each pair of channels at each place; with -sin they turn back."""
+
+    cos: Float[Tensor, "*batch seq pairs"]
+    sin: Float[Tensor, "*batch seq pairs"]
 
 
 def rotary(
@@ -28,15 +39,9 @@ def rotary(
 
     Raises ValueError where `dim` is odd.
     """
-    if x.shape[-1] % 2:
-        raise ValueError(f"rotary positions turn pairs of channels, so dim must be even, got dim={x.shape[-1]}")
-    exact = torch.promote_types(x.dtype, torch.float32)
     if positions is None:
         positions = torch.arange(x.shape[-2], device=x.device)
-    angles = positions.to(exact)[..., None] * _frequencies(x.shape[-1], base, exact, x.device)
-    cos, sin = angles.cos(), angles.sin()
-    even, odd = x.to(exact).reshape(*x.shape[:-1], -1, 2).unbind(-1)
-    return torch.stack((even * cos - odd * sin, odd * cos + even * sin), dim=-1).flatten(-2).to(x.dtype)
+    return turn(x, rotary_turns(positions, x.shape[-1], base=base, dtype=exact_dtype(x)))
 
 
 def rotary_grid(
@@ -47,10 +52,37 @@ def rotary_grid(
     The product of two turned vectors depends on the differences of their coordinates only (Su,
     kexue.fm/archives/8397, 2021).
     """
-    parts = zip(x.chunk(places.shape[-1], dim=-1), places.unbind(-1), strict=True)
-    return torch.cat([rotary(part, coordinate, base=base) for part, coordinate in parts], dim=-1)
+    return turn(x, grid_turns(places, x.shape[-1], base=base, dtype=exact_dtype(x)))
 
 
-def _frequencies(dim: int, base: float, dtype: torch.dtype, device: torch.device) -> Float[Tensor, " pairs"]:
-    exponents = torch.arange(0, dim, 2, dtype=dtype, device=device) / dim
-    return torch.pow(base, -exponents)
+def rotary_turns(
+    positions: Shaped[Tensor, "*batch seq"], dim: int, *, base: float = 10000.0, dtype: torch.dtype = torch.float32
+) -> Turns:
+    """The turns of vectors of width `dim` at positions in a text; raises ValueError where `dim` is odd."""
+    if dim % 2:
+        raise ValueError(f"rotary positions turn pairs of channels, so dim must be even, got dim={dim}")
+    exponents = torch.arange(0, dim, 2, dtype=dtype, device=positions.device) / dim
+    angles = positions.to(dtype)[..., None] * torch.pow(base, -exponents)
+    return Turns(angles.cos(), angles.sin())
+
+
+def grid_turns(
+    places: Shaped[Tensor, "seq axes"], dim: int, *, base: float = 10000.0, dtype: torch.dtype = torch.float32
+) -> Turns:
+    """The turns of vectors of width `dim` at places in a grid; raises ValueError where the shares are not even."""
+    axes = places.shape[-1]
+    if dim % axes:
+        raise ValueError(f"{axes} coordinates need as many equal shares of the channels, got dim={dim}")
+    shares = [rotary_turns(coordinate, dim // axes, base=base, dtype=dtype) for coordinate in places.unbind(-1)]
+    return Turns(*(torch.cat(parts, dim=-1) for parts in zip(*shares, strict=True)))
+
+
+def turn(x: Float[Tensor, "*batch seq dim"], turns: Turns) -> Float[Tensor, "*batch seq dim"]:
+    """Every pair of channels turned, in the precision of the turns; the result has the dtype of `x`."""
+    pairs = x.to(turns.cos.dtype).contiguous().unflatten(-1, (-1, 2))
+    if torch.compiler.is_compiling():  # which knows no complex numbers
+        even, odd = pairs.unbind(-1)
+        turned = torch.stack((even * turns.cos - odd * turns.sin, odd * turns.cos + even * turns.sin), dim=-1)
+    else:
+        turned = torch.view_as_real(torch.view_as_complex(pairs) * torch.complex(*turns))
+    return turned.flatten(-2).to(x.dtype)

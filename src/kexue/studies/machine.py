@@ -11,8 +11,9 @@ import torch
 def describe_machine() -> str:
     """Processor, threads, versions."""
     threads = torch.get_num_threads()
+    gpu = f"{torch.cuda.get_device_name()}; " if torch.cuda.is_available() else ""
     return (
-        f"{_processor()}, {threads} thread{'s' if threads > 1 else ''}; "
+        f"{gpu}{_processor()}, {threads} thread{'s' if threads > 1 else ''}; "
         f"Python {platform.python_version()}, torch {torch.__version__}"
     )
 

@@ -18,7 +18,7 @@ class StudyOptions:
     data    folders of data sets that do not come with the package, by name
     say     takes one line on how far it is
     device  cpu or cuda; the best there is where None
-    workers trainings that go on at the same time, where a study has trainings that may
+    workers trainings that go on at the same time, each in a process of its own, where a study has many
     """
 
     output: Path

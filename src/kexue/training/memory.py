@@ -19,7 +19,7 @@ from kexue.training.recipe import TrainingRecipe
 from kexue.training.resumable import BEST
 
 MEMORY = "recipe.json"
-FREE_TO_CHANGE = ("output", "device", "save_steps", "compile")  # a resumed training may differ in these
+FREE_TO_CHANGE = ("output", "device", "save_steps", "compile", "cache")  # a resumed training may differ in these
 
 
 def describe(recipe: TrainingRecipe, content: Iterable[bytes]) -> dict[str, Any]:
@@ -49,6 +49,11 @@ def refuse_other_training(output: Path, description: dict[str, Any]) -> None:
             f"{output} holds an unfinished training with other values of {', '.join(other)}: give the same "
             "ones to resume it, or choose another --output, or remove the folder"
         )
+
+
+def is_remembered(output: Path) -> bool:
+    """Whether the folder holds an unfinished training."""
+    return (_folder(output) / MEMORY).exists()
 
 
 def remember(output: Path, description: dict[str, Any]) -> None:

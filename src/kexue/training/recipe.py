@@ -10,9 +10,10 @@ import tomllib
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from kexue.errors import OptionError, unknown
+from kexue.training.regularizers import RegularizerValues, beside, make_regularizers
 
 
 class TrainingRecipe(BaseModel):
@@ -30,6 +31,9 @@ class TrainingRecipe(BaseModel):
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps")
     max_grad_norm: float = Field(1.0, gt=0)
     ema: float = Field(0.99, ge=0, lt=1, description="decay of the moving average of the weights; 0: none")
+    regularizer: RegularizerValues | None = Field(
+        None, description="rdrop, vat, fgm, pgd, distillation; by name, or a table of name and fields, or several"
+    )
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     gradient_checkpointing: bool = False
     seed: int = Field(42, ge=0, lt=2**32)
@@ -37,6 +41,15 @@ class TrainingRecipe(BaseModel):
     device: Literal["cpu", "cuda"] | None = Field(
         None, description="the best there is where absent; CUDA_VISIBLE_DEVICES chooses among several GPUs"
     )
+
+    @field_validator("regularizer", mode="before")
+    @classmethod
+    def _known_regularizer(cls, values: Any) -> Any:
+        try:
+            make_regularizers(values)
+        except OptionError as error:
+            raise ValueError(str(error)) from None
+        return values
 
     @classmethod
     def from_values(cls, values: dict[str, Any], *, source: str = "recipe") -> Self:
@@ -57,6 +70,8 @@ class TrainingRecipe(BaseModel):
         for key in cls.names_or_folders:
             if isinstance(values.get(key), str) and (path.parent / values[key]).is_dir():
                 values[key] = str(path.parent / values[key])
+        if "regularizer" in values:
+            values["regularizer"] = beside(values["regularizer"], path.parent)
         return cls.from_values(values | (overrides or {}), source=str(path))
 
     @classmethod

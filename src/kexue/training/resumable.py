@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import torch
-from safetensors.torch import load_file, save_file
-from torch import nn
+from safetensors.torch import load_model, save_model
+from torch import Tensor, nn
 from torch.optim import AdamW
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
@@ -28,6 +28,7 @@ from kexue.training.checkpoints import complete_checkpoint, newest_checkpoint
 from kexue.training.ema import ExponentialMovingAverage
 from kexue.training.processes import from_first_process
 from kexue.training.recipe import TrainingRecipe
+from kexue.training.regularizers import Inputs, make_regularizers, regularized_loss
 
 EMA_FILE = "ema.safetensors"
 BEST = "best.safetensors"
@@ -78,6 +79,10 @@ class ResumableTrainer(Trainer):
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = False  # the loss is a mean: Trainer divides it by the accumulation steps
         self.ema = ExponentialMovingAverage(model, recipe.ema**self.ema_interval)
+        self.teachers: dict[str, Any] = {}
+        self.regularizers = make_regularizers(recipe.regularizer)
+        for regularizer in self.regularizers:
+            regularizer.check(self)
 
     # --- what a job defines ---
 
@@ -89,7 +94,39 @@ class ResumableTrainer(Trainer):
         """The learning rate of a parameter; one for all where a job says nothing."""
         return self.args.learning_rate
 
+    @property
+    @abstractmethod
+    def divergences(self) -> Sequence[str]:
+        """By which divergences two passes can be compared; see `regularizers.Job` for this and the next ones."""
+
+    @property
+    @abstractmethod
+    def entrance(self) -> nn.Module:
+        """The module whose output is the input as numbers."""
+
+    @abstractmethod
+    def kept(self, inputs: Inputs) -> Tensor | None:
+        """What of that output is no padding."""
+
+    @abstractmethod
+    def doubled(self, inputs: Inputs) -> Inputs:
+        """A batch twice, one after the other."""
+
+    @abstractmethod
+    def bring_teacher(self, folder: str) -> None:
+        """Load the model in a folder into `teachers`; raises `OptionError` if it cannot teach this one."""
+
+    @abstractmethod
+    def taught(self, folder: str, inputs: Inputs) -> Any:
+        """What a teacher says of a batch."""
+
     # --- optimisation ---
+
+    def compute_loss(self, model: nn.Module, inputs: Inputs, *args: Any, **kwargs: Any) -> Tensor:
+        """The loss of the batch, with the penalties of the recipe's regularisers."""
+        if not self.regularizers:
+            return model(**inputs)["loss"]
+        return regularized_loss(self, self.regularizers, model, inputs)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         return self.sampler
@@ -147,15 +184,14 @@ class ResumableTrainer(Trainer):
         return Path(self.args.output_dir) / BEST
 
     def _keep_best(self) -> None:
-        weights = self.accelerator.unwrap_model(self.model).state_dict()
         partial = self._best.with_suffix(".partial")
         partial.parent.mkdir(parents=True, exist_ok=True)
-        save_file({name: value.contiguous() for name, value in weights.items()}, partial)
+        save_model(self.accelerator.unwrap_model(self.model), str(partial))  # knows weights with two names
         partial.replace(self._best)
 
     def load_best(self) -> None:
         """Put the weights that were kept into the model."""
-        self.accelerator.unwrap_model(self.model).load_state_dict(load_file(self._best))
+        load_model(self.accelerator.unwrap_model(self.model), self._best)
 
     # --- checkpoints ---
 

@@ -13,6 +13,7 @@ from kexue.extraction.checkpoint import load_checkpoint, save_checkpoint
 from kexue.extraction.decoding import Bounds, Candidates
 from kexue.extraction.heads import HEADS
 from kexue.extraction.heads.head import Head
+from kexue.extraction.inference import find_candidates
 from kexue.extraction.links import Links
 from kexue.extraction.model import ExtractionConfig
 from kexue.extraction.reach import Reach
@@ -117,6 +118,20 @@ def test_a_batch_without_gold_has_a_finite_loss_and_reaches_every_weight(name: s
 
 @every_head
 @torch.no_grad()
+def test_gold_that_is_given_twice_counts_once(name: str):
+    """Elsewhere: a shared subject takes a slot for each triple, and the loss turns negative."""
+    head = new_head(name)
+    hidden, mask = padded(texts_of(7), 7)
+    once = links_of(7)
+    twice = Links(once.spans * 2, once.triples * 2)
+    assert_close(
+        head.loss(hidden, mask, head.targets([once])),
+        head.loss(hidden, mask, head.targets([twice])),
+    )
+
+
+@every_head
+@torch.no_grad()
 def test_an_empty_document_costs_nothing_and_holds_nothing(name: str):
     head = new_head(name)
     hidden, mask = padded(texts_of(0, 4), 4)
@@ -206,8 +221,40 @@ def test_twenty_sentences_are_learnt_by_heart(name: str):
 
 
 @every_head
+def test_a_text_of_many_windows_is_searched_to_its_end(name: str):
+    fitted = untrained(name, learnt(name, 4).documents)
+    model, tokenizer = fitted.model, fitted.checkpoint.text_tokenizer
+    model.config.window, model.config.overlap, model.config.span_width = 8, 2, 1
+    text = " ".join(document.text for document in fitted.documents)
+    (found,) = find_candidates(model, tokenizer, [text], floor=-1e9, bounds=Bounds(10**4, 0, 5, 0))
+    assert len(found.tokens) > 50
+    assert int(found.candidates.spans[:, 2].max()) == len(found.tokens) - 1
+
+
+@every_head
 def test_an_untrained_model_is_bounded(name: str):
     fitted = untrained(name, learnt(name, 4).documents)
     hidden, mask = torch.randn(2, 160, 32), torch.ones(2, 160, dtype=torch.bool)
     for found in fitted.model.head.decode(hidden, mask, floor=-3.0):
         assert len(found.spans) <= 128 + 512 and len(found.triples) <= 512 + 128 / 2
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@every_head
+def test_a_gpu_gives_the_losses_gradients_and_candidates_of_the_processor(name: str):
+    head, (hidden, mask) = new_head(name), padded(texts_of(9, 5), 9)
+    there = new_head(name).cuda()
+    targets = head.targets([links_of(9), links_of(5)])
+    ours, theirs = (
+        of.loss(hidden.to(device), mask.to(device), {key: value.to(device) for key, value in targets.items()})
+        for of, device in ((head, "cpu"), (there, "cuda"))
+    )
+    assert_close(ours, theirs.cpu(), rtol=1e-4, atol=1e-3)
+    ours.sum().backward()
+    theirs.sum().backward()
+    for one, other in zip(head.parameters(), there.parameters(), strict=True):
+        assert_close(one.grad, other.grad.cpu(), rtol=1e-3, atol=1e-3)
+    with torch.no_grad():
+        for one, other in zip(head.decode(hidden, mask), there.decode(hidden.cuda(), mask.cuda()), strict=True):
+            assert_same(one, other)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kexue.errors import SchemaError
 from kexue.extraction.heads import HEADS
 from kexue.extraction.heads.entities import BIO, CRF, outermost
-from kexue.extraction.links import SpanLabels, entity_labels
+from kexue.extraction.links import Links, SpanLabels, entity_labels
 from kexue.extraction.model import ExtractionConfig
 from kexue.extraction.schema import RelationType, Schema
 from tests.extraction.heads.test_contract import DIM, SCHEMA, padded, scored, texts_of
@@ -74,3 +74,19 @@ def test_without_rotary_positions_the_order_of_the_tokens_does_not_matter(effici
     order = torch.tensor([3, 0, 6, 1, 5, 2, 4])
     scores, moved = head.spans(hidden).dense(), head.spans(hidden[:, order]).dense()
     assert torch.allclose(scores[:, :, order][..., order], moved, atol=1e-4) == (not rotary)
+
+
+@pytest.mark.parametrize(("name", "found"), [("global_pointer", {(0, 0, 4), (0, 1, 2)}), ("crf", {(0, 0, 4)})])
+def test_a_global_pointer_learns_nested_entities_and_a_chain_the_outer_ones(name: str, found: set):
+    torch.manual_seed(0)
+    head = HEADS[name].from_config(DIM, ExtractionConfig(head_dim=16), entity_labels(SCHEMA))
+    hidden, mask = padded(texts_of(6), 6)
+    targets = head.targets([Links([(0, 0, 4), (0, 1, 2)])])
+    optimizer = torch.optim.Adam(head.parameters(), lr=1e-2)
+    for _ in range(150):
+        optimizer.zero_grad()
+        head.loss(hidden, mask, targets).sum().backward()
+        optimizer.step()
+    with torch.no_grad():
+        (candidates,) = head.decode(hidden, mask)
+    assert scored(candidates)[0].keys() == found

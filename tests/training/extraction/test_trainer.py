@@ -140,18 +140,19 @@ def test_in_bfloat16_the_encoder_rounds_and_the_loss_is_float32(
         trainer = trainer_of(
             plain_encoder, data, tmp_path / precision, precision=precision, hidden_dropout=0.0, epochs=1
         )
-        loss, kept, dtypes = GPLinker.loss, [], set()
+        scores, loss, kept, dtypes = GPLinker.scores, GPLinker.loss_of, [], set()
 
-        def recorded(self, hidden, mask, targets, loss=loss, kept=kept, dtypes=dtypes):
-            dtypes.add(self_linear_dtype(self, hidden))
-            kept.append(loss(self, hidden, mask, targets))
+        def scored(self, hidden, scores=scores, dtypes=dtypes):
+            dtypes.add(torch.nn.functional.linear(hidden, torch.zeros(1, hidden.shape[-1])).dtype)
+            return scores(self, hidden)
+
+        def recorded(self, scores, mask, targets, loss=loss, kept=kept):
+            kept.append(loss(self, scores, mask, targets))
             return kept[-1]
 
-        def self_linear_dtype(head: GPLinker, hidden: Tensor) -> torch.dtype:
-            return torch.nn.functional.linear(hidden, torch.zeros(1, hidden.shape[-1])).dtype
-
         with monkeypatch.context() as patch:
-            patch.setattr(GPLinker, "loss", recorded)
+            patch.setattr(GPLinker, "scores", scored)
+            patch.setattr(GPLinker, "loss_of", recorded)
             trainer.train_or_resume()
         losses[precision], states[precision] = kept, dtypes
     assert states == {"float32": {torch.float32}, "bfloat16": {torch.bfloat16}}  # autocast was on around the head

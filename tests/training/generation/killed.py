@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sys
-from collections.abc import Callable
-from multiprocessing import get_context
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from rich.console import Console
 
@@ -20,12 +15,9 @@ from kexue import manifest
 from kexue.diffusion.denoisers import DENOISERS
 from kexue.training.generation.recipe import GenerationRecipe
 from tests.training.generation.tiny import TinyGAU
+from tests.training.killing import Moment, Places, keep_log, kill_at, run_apart
 
-PROCESSES = get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.training.generation.killed", "torch.utils.tensorboard"])
-
-Moment = tuple[str, int]  # what it is about to do, for which time
-PLACES: dict[str, tuple[Any, str]] = {
+PLACES: Places = {
     "take in a step": (resumable_module._Bookkeeping, "on_step_end"),
     "measure": (trainer_module.GenerationTrainer, "measure"),
     "show samples": (trainer_module.GenerationTrainer, "_show"),
@@ -38,47 +30,14 @@ PLACES: dict[str, tuple[Any, str]] = {
 
 def run(values: dict[str, Any], moment: Moment | None = None) -> int:
     """Train in another process, killed at a moment if one is given; returns its exit code."""
-    process = PROCESSES.Process(target=_train, args=(values, moment))
-    process.start()
-    process.join()
-    return int(process.exitcode or 0)
+    return run_apart(_train, values, moment)
 
 
 def _train(values: dict[str, Any], moment: Moment | None) -> None:
     DENOISERS["gau"] = TinyGAU
-    if moment is not None:
-        _kill_at(*moment)
-    _write_log()
+    kill_at(PLACES, moment)
+    keep_log(run_module)
     run_module.train(GenerationRecipe.from_values(values), console=Console(quiet=True))
-
-
-def _kill_at(what: str, time: int) -> None:
-    owner, name = PLACES[what]
-    original: Callable[..., Any] = getattr(owner, name)
-    calls = 0
-
-    def counted(*args: Any, **kwargs: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        return _die() if calls == time else original(*args, **kwargs)
-
-    setattr(owner, name, counted)
-
-
-def _die() -> NoReturn:
-    os.kill(os.getpid(), signal.SIGKILL)
-    raise AssertionError("unreachable")
-
-
-def _write_log() -> None:
-    """Keep what was logged beside the model, for it is not part of it."""
-    finish = run_module._finish
-
-    def logged(recipe: Any, trainer: Any, *rest: Any) -> None:
-        Path(f"{recipe.output}.log.json").write_text(json.dumps(trainer.state.log_history))
-        finish(recipe, trainer, *rest)
-
-    run_module._finish = logged
 
 
 if __name__ == "__main__":

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from kexue.diffusion.images import read_images
-from kexue.training.generation.dataset import Collator, EpochOrder, Place, draw
+from kexue.training.generation.dataset import Collator, draw
 from kexue.training.generation.model import GenerationModel
 from kexue.training.generation.trainer import TIME_BINS, dev_losses
+from kexue.training.order import EpochOrder, Place
 from tests.training.generation.tiny import TinyGAU, recipe
 
 CPU = torch.device("cpu")

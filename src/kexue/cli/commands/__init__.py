@@ -1,5 +1,17 @@
 """One file per verb."""
 
-from kexue.cli.commands import convert, demo, doctor, evaluate, extract, generate, info, serve, study, train
+from kexue.cli.commands import convert, demo, doctor, evaluate, extract, generate, info, pretrain, serve, study, train
 
-__all__ = ["convert", "demo", "doctor", "evaluate", "extract", "generate", "info", "serve", "study", "train"]
+__all__ = [
+    "convert",
+    "demo",
+    "doctor",
+    "evaluate",
+    "extract",
+    "generate",
+    "info",
+    "pretrain",
+    "serve",
+    "study",
+    "train",
+]

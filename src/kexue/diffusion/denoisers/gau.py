@@ -18,7 +18,8 @@ from torch.utils.checkpoint import checkpoint
 
 from kexue.diffusion.denoisers.network import NUM_TIMES, DenoisingNetwork
 from kexue.errors import OptionError, unknown
-from kexue.layers.gau import GatedAttentionUnit, Softmax
+from kexue.layers.gau import GatedAttentionUnit
+from kexue.ops.attention import Softmax
 
 MOST_TOKENS = 256
 PRESETS: dict[str, dict[str, int]] = {

@@ -6,13 +6,14 @@ Triangular   F(z) = (1 + z)^2 / 2 on [-1, 0], 1 - (1 - z)^2 / 2 on [0, 1]
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from kexue.distributions.noise.law import Noise
+from kexue.distributions.noise.law import LastPiece, Noise
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,11 @@ class Uniform(Noise):
     upper: ClassVar[float] = 1.0
     kinks: ClassVar[tuple[float, ...]] = (0.0, 1.0)
     symmetric: ClassVar[bool] = True
+
+    @property
+    def last_piece(self) -> LastPiece:
+        """log z and 1 / z."""
+        return LastPiece(torch.log, torch.reciprocal, singular=0.0, settled=0.5, far=1.0)
 
     def log_cdf_standard(self, z: Tensor) -> Tensor:
         """log z, clipped to [0, 1] first."""
@@ -56,6 +62,11 @@ class Triangular(Noise):
     kinks: ClassVar[tuple[float, ...]] = (-1.0, 0.0, 1.0)
     symmetric: ClassVar[bool] = True
 
+    @property
+    def last_piece(self) -> LastPiece:
+        """The parabola on the right, which is 0 at 1 - sqrt(2)."""
+        return LastPiece(_log_right, _right_hazard, singular=1 - math.sqrt(2), settled=0.0, far=1.0)
+
     def log_cdf_standard(self, z: Tensor) -> Tensor:
         """Of the two parabolas, each taken from its own end of the support."""
         end = (1 - z.abs()).clamp(min=0.0)
@@ -81,3 +92,19 @@ class Triangular(Noise):
         """The difference of two uniform draws."""
         draws = torch.rand((2, *shape), generator=generator, dtype=dtype, device=device)
         return draws[0] - draws[1]
+
+
+def _log_right(z: Tensor) -> Tensor:
+    """log(1 - y^2 / 2), y = 1 - z; not continued to where it ends again, at y = -sqrt(2)."""
+    return torch.log1p(_beyond(z).square_().mul_(-0.5))
+
+
+def _right_hazard(z: Tensor) -> Tensor:
+    """y / (1 - y^2 / 2)."""
+    y = _beyond(z)
+    return y / (1 - y.square() / 2)
+
+
+def _beyond(z: Tensor) -> Tensor:
+    """1 - z, down to -1/2."""
+    return (1 - z).clamp_(min=-0.5)

@@ -16,7 +16,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from kexue.distributions.noise.law import Noise
+from kexue.distributions.noise.law import LastPiece, Noise
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,17 @@ class Laplace(Noise):
 
     kinks: ClassVar[tuple[float, ...]] = (0.0,)
     symmetric: ClassVar[bool] = True
+
+    @property
+    def last_piece(self) -> LastPiece:
+        """To the right of 0; it ends at -log 2."""
+        return LastPiece(
+            lambda z: torch.log1p(torch.exp(-z) / -2),
+            lambda z: (2 * torch.exp(z) - 1).reciprocal_(),
+            singular=-math.log(2),
+            settled=0.0,
+            far=45.0,
+        )
 
     def log_cdf_standard(self, z: Tensor) -> Tensor:
         """z - log 2 to the left of 0, log(1 - exp(-z) / 2) to the right."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,26 @@ BISECTIONS = 64
 """Halvings of a bracket down to its rounding."""
 REACH = 350.0
 """Half-width of the bracket in asinh(z); the square of sinh(350) is still a float64."""
+
+
+@dataclass(frozen=True)
+class LastPiece:
+    """log F and h = f / F as they are between the last two kinks of a law, continued beyond both.
+
+    They are analytic from `singular` on; from `settled` on there is no kink but the upper end; from `far` on F is 1
+    and h either 0 or exp(-z) times a constant, but for rounding.
+    """
+
+    log_cdf: Callable[[Tensor], Tensor]
+    hazard: Callable[[Tensor], Tensor]
+    singular: float
+    settled: float
+    far: float
+
+    @property
+    def room(self) -> float:
+        """Between the two."""
+        return self.settled - self.singular
 
 
 @dataclass(frozen=True)
@@ -73,6 +94,11 @@ class Noise(ABC):
     def strip(self) -> float:
         """Distance of the real axis from the singularities of log F: how fast sums and interpolation converge."""
         return 1.0
+
+    @property
+    def last_piece(self) -> LastPiece | None:
+        """By which a law with kinks takes very many classes; without it, it takes every pair of class and kink."""
+        return None
 
     @property
     def bounded_below(self) -> bool:

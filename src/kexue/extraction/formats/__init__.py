@@ -101,15 +101,23 @@ def detect(path: str | Path) -> str:
     Raises `DataError` where none does.
     """
     path = Path(path)
+    name = recognise(path)
+    if name is not None:
+        return name
+    if not path.is_dir():
+        read_text(path)  # says so if the file is absent, empty or not UTF-8
+    record = _sample(path).record
+    keys = f"; its first record has the keys {sorted(record)}" if isinstance(record, dict) else ""
+    raise DataError(f"has none of the formats {', '.join(_readable())}{keys}; name one with --from", path=path)
+
+
+def recognise(path: Path) -> str | None:
+    """As `detect`, but None where no format knows the file, which may then be anything and as large as it likes."""
     sample = _sample(path)
     for format in FORMATS.values():
         if format.detect is not None and format.detect(sample):
             return format.name
-    if not path.is_dir():
-        read_text(path)  # says so if the file is absent, empty or not UTF-8
-    record = sample.record
-    keys = f"; its first record has the keys {sorted(record)}" if isinstance(record, dict) else ""
-    raise DataError(f"has none of the formats {', '.join(_readable())}{keys}; name one with --from", path=path)
+    return None
 
 
 def read_documents(path: str | Path, format: str | None = None) -> Reading:

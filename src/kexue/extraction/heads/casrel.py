@@ -191,7 +191,7 @@ class CasRel(Head):
             search = _Search(self, hidden, mask, tagged, floor, width, reach.link_distance)
             budgets = [bounds.max_relations(length) for length in mask.sum(1).tolist()]
             return [
-                search.candidates(text, spans, budget)
+                search.of_text(text, spans, budget)
                 for text, (spans, budget) in enumerate(zip(found, budgets, strict=True))
             ]
 
@@ -228,7 +228,7 @@ class _Search:
     width: int
     distance: int | None
 
-    def candidates(self, text: int, spans: Spans, budget: int) -> Candidates:
+    def of_text(self, text: int, spans: Spans, budget: int) -> Candidates:
         """The spans, the best triples, and the objects of these that were no spans yet."""
         labels, device = self.head.labels, self.mask.device
         of_subjects = labels.subjects.any(0).to(device)

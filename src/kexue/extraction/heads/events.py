@@ -31,21 +31,20 @@ class Undirected(LinkScores):
 
     scores: LinkScores
     predicates: int
-    ordered: bool = False
 
     @property
     def num_labels(self) -> int:
         return self.predicates
 
-    def block(self, rows: slice, columns: slice) -> Float[Tensor, "batch num_labels rows columns"]:
-        places = torch.arange(self.scores.block(slice(0, 1), slice(None)).shape[3])
-        there, back = self.scores.block(rows, columns), self.scores.block(columns, rows).mT
-        both = torch.where((places[rows, None] <= places[columns]).to(there.device), there, back)
-        return both.expand(-1, self.predicates, -1, -1)
-
     def at(self, batch: int, starts: Int[Tensor, " m"], ends: Int[Tensor, " n"]) -> Float[Tensor, "num_labels m n"]:
         there, back = self.scores.at(batch, starts, ends), self.scores.at(batch, ends, starts).mT
         return torch.where(starts[:, None] <= ends, there, back).expand(self.predicates, -1, -1)
+
+    def pairs(
+        self, batch: Int[Tensor, " n"], starts: Int[Tensor, " n"], ends: Int[Tensor, " n"]
+    ) -> Float[Tensor, "n num_labels"]:
+        first, second = torch.minimum(starts, ends), torch.maximum(starts, ends)
+        return self.scores.pairs(batch, first, second).expand(-1, self.predicates)
 
 
 class EventLinker(Head):

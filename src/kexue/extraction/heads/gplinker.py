@@ -22,6 +22,7 @@ from kexue.extraction.heads.head import Head
 from kexue.extraction.links import Links, SpanLabels, stack_positives
 from kexue.extraction.reach import Reach
 from kexue.layers.global_pointer import EfficientGlobalPointer, GlobalPointer
+from kexue.layers.token_pair_scores import TokenPairScores
 
 
 class GPLinker(Head):
@@ -63,10 +64,20 @@ class GPLinker(Head):
 
     def loss(self, hidden: Tensor, mask: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         """The multi-label loss summed over all labels, float[batch]."""
-        spans: Tensor = self.spans(hidden).loss(targets["span_positives"], mask)
-        starts: Tensor = self.starts(hidden).loss(targets["start_positives"], mask)
-        ends: Tensor = self.ends(hidden).loss(targets["end_positives"], mask)
-        return spans.sum(1) + starts.sum(1) + ends.sum(1)
+        return self.loss_of(self.scores(hidden), mask, targets)
+
+    def scores(self, hidden: Tensor) -> tuple[TokenPairScores, ...]:
+        """What the loss and the divergence of two passes are made of: spans, links of starts, links of ends."""
+        return self.spans(hidden), self.starts(hidden), self.ends(hidden)
+
+    def loss_of(self, scores: tuple[TokenPairScores, ...], mask: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        """The loss of scores that `scores` gave."""
+        spans, starts, ends = scores
+        return (
+            spans.loss(targets["span_positives"], mask).sum(1)
+            + starts.loss(targets["start_positives"], mask).sum(1)
+            + ends.loss(targets["end_positives"], mask).sum(1)
+        )
 
     def decode(
         self,

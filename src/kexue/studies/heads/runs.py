@@ -167,15 +167,13 @@ class _Everywhere(nn.Module):
 class _Yes(LinkScores):
     labels: int
     like: Tensor
-    ordered: bool = False
 
     @property
     def num_labels(self) -> int:
         return self.labels
 
-    def block(self, rows: slice, columns: slice) -> Tensor:
-        length = range(self.like.shape[1])
-        return self.like.new_full((len(self.like), self.labels, len(length[rows]), len(length[columns])), SURE)
-
     def at(self, batch: int, starts: Tensor, ends: Tensor) -> Tensor:
         return self.like.new_full((self.labels, len(starts), len(ends)), SURE)
+
+    def pairs(self, batch: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
+        return self.like.new_full((len(starts), self.labels), SURE)

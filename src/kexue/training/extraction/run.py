@@ -116,6 +116,7 @@ def build_model(
         span_width=reach.span_width,
         link_distance=reach.link_distance,
         sentence_distance=reach.sentence_distance,
+        sentences=reach.sentences,
     )
     model = ExtractionModel(config, encoder).to(choose_device(recipe.device))
     if recipe.gradient_checkpointing:

@@ -1,64 +1,17 @@
-"""Images to batches: which images a step takes, and which noise, depends on (seed, epoch, step) alone.
-
-So a training that is resumed, or split over processes, sees the same batches with the same noise as an unbroken one.
-"""
+"""Images to batches: which images a step takes, and which noise, depends on (seed, epoch, step) alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
 
 from kexue.diffusion.images import ImageSet
 from kexue.training.generation.recipe import GenerationRecipe
-
-
-class Place(NamedTuple):
-    """Which image, and where it stands: in which epoch, batch and row of the batch."""
-
-    index: int
-    epoch: int
-    batch: int
-    row: int
-
-
-class PlacedImages(Dataset[Place]):
-    """Places for what they are; the collator looks up their images, all of a batch at once."""
-
-    def __init__(self, num_images: int) -> None:
-        self.num_images = num_images
-
-    def __len__(self) -> int:
-        return self.num_images
-
-    def __getitem__(self, place: Place) -> Place:
-        return place
-
-
-class EpochOrder(Sampler[Place]):
-    """A random order of full batches; the images that are left over differ from epoch to epoch."""
-
-    def __init__(self, num_images: int, batch_size: int, seed: int) -> None:
-        self.num_images = num_images
-        self.batch_size = batch_size
-        self.seed = seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order of this epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.num_images // self.batch_size * self.batch_size
-
-    def __iter__(self) -> Iterator[Place]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.num_images)
-        for position, index in enumerate(order[: len(self)].tolist()):
-            yield Place(index, self.epoch, *divmod(position, self.batch_size))
+from kexue.training.order import Place
 
 
 class ImageTable:

@@ -7,17 +7,22 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import TrainerCallback
 
+from kexue.diffusion.checkpoint import load_generator
 from kexue.diffusion.images import ImageSet, PixelScale, write_images
 from kexue.diffusion.images.pixels import Pixels
 from kexue.diffusion.images.writing import arrange_grid
 from kexue.diffusion.sampling import sample
+from kexue.errors import OptionError
 from kexue.training.generation.data import GenerationData
-from kexue.training.generation.dataset import Collator, EpochOrder, PlacedImages
+from kexue.training.generation.dataset import Collator
 from kexue.training.generation.model import GenerationModel
 from kexue.training.generation.recipe import GenerationRecipe
+from kexue.training.generation.said import DIVERGENCES, SaidOfImages
+from kexue.training.order import EpochOrder, Places
+from kexue.training.regularizers import Inputs
 from kexue.training.resumable import ResumableTrainer
 
 TIME_BINS = 10
@@ -38,17 +43,60 @@ class GenerationTrainer(ResumableTrainer):
         callbacks: Sequence[TrainerCallback] = (),
     ) -> None:
         self.dev = data.dev
+        self.shown = data.train
         self.generation = recipe
         super().__init__(
             model,
             recipe,
-            PlacedImages(len(data.train)),
+            Places(len(data.train)),
             EpochOrder(len(data.train), recipe.batch_size, recipe.seed),
             learning_rate=recipe.learning_rate,
             callbacks=callbacks,
         )
         self.data_collator = Collator(data.train, recipe, self.args.device)
         self.args.dataloader_pin_memory = False  # what is collated is on the device already
+
+    # --- regularisers ---
+
+    @property
+    def divergences(self) -> Sequence[str]:
+        """The squared error: what a network says are no classes."""
+        return tuple(DIVERGENCES)
+
+    @property
+    def entrance(self) -> nn.Module:
+        """The noisy images on their way into the network."""
+        return self.model.entrance
+
+    def kept(self, inputs: Inputs) -> None:
+        """All of them: images have no padding."""
+
+    def doubled(self, inputs: Inputs) -> Inputs:
+        """Both copies stand at the same places, so they have the same times and the same noise."""
+        return {name: torch.cat((value, value)) for name, value in inputs.items()}
+
+    def bring_teacher(self, folder: str) -> None:
+        """Both networks have to see the same noisy images and to say the same of them."""
+        teacher, model = load_generator(folder), self.model
+        classes = self.shown.label_names if self.generation.conditional else ()
+        for alike, what in (
+            (teacher.network.shape == model.network.shape, "is for images of another size"),
+            (teacher.label_names == classes, "knows other classes"),
+            (teacher.scale == self.shown.scale, "has another scale of pixels"),
+            (teacher.schedule == model.schedule, "has another schedule"),
+            (teacher.parameterization == model.parameterization, "has another parameterization"),
+        ):
+            if not alike:
+                raise OptionError(f"regularizer 'distillation': teacher {folder} {what} than the model to be trained")
+        self.teachers[folder] = GenerationModel(teacher.network, self.generation).to(self.args.device).eval()
+
+    @torch.no_grad()
+    def taught(self, folder: str, inputs: Inputs) -> SaidOfImages:
+        """What the network in a folder says of the same images with the same noise."""
+        with self.accelerator.autocast():
+            return self.teachers[folder](**inputs)["said"]
+
+    # --- dev ---
 
     def measure(self) -> dict[str, float]:
         """The loss on dev, in all and by time; now and then a grid of samples is written."""

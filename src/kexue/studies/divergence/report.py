@@ -1,0 +1,110 @@
+"""The page: question, what the articles claim, what was measured, verdict, and how to repeat it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+from kexue.studies.divergence.comparison import Comparison, compare
+from kexue.studies.divergence.sizes import Sizes
+from kexue.studies.divergence.trainings import Outcome
+from kexue.studies.divergence.variants import NONE, VARIANTS
+from kexue.studies.machine import describe_machine
+from kexue.studies.options import StudyOptions
+from kexue.studies.page import Page, spread
+
+
+def write(
+    outcomes: Mapping[tuple[str, str, int], Outcome],
+    options: StudyOptions,
+    sizes: Sizes,
+    seeds: Sequence[int],
+    seconds: float,
+) -> Page:
+    """The whole page; `seconds` is how long the study took this time."""
+    page = Page()
+    page.heading("Does a regulariser help, and which divergence?", 1)
+    if options.quick:
+        page.text("**A quick run, to see that it runs: the numbers below mean little.**")
+    _question(page)
+    for data in dict.fromkeys(key[0] for key in outcomes):
+        of_data = {name: [outcomes[data, name, seed] for seed in seeds] for name in VARIANTS}
+        _measured(page, data, compare(of_data, sizes.num_samples), sizes)
+    _repeat(page, options, sizes, seeds, seconds)
+    return page
+
+
+def _question(page: Page) -> None:
+    page.heading("Question")
+    page.text(
+        """R-Drop asks that two passes over a text, which differ by dropout, say the same; VAT and FGM ask for the same,
+        or for the right answer, where the embeddings are moved a little in the worst direction. Does any of them help
+        GPLinker? And by which divergence are two passes compared: the one that fits the multi-label loss, softmax KL,
+        or squares?"""
+    )
+    page.heading("What the articles claim")
+    page.text(
+        """Su Jianlin, [archives/9039](https://kexue.fm/archives/9039) (2022): for GlobalPointer the divergence is the
+        sum of (sigmoid(s) - sigmoid(t)) (s - t); with it R-Drop gains a little, while the KL divergence of a softmax
+        over the scores makes it worse. No table is given. For classification
+        [archives/8496](https://kexue.fm/archives/8496) reports R-Drop, FGM and gradient penalty at 1 to 2.4 points
+        over none."""
+    )
+
+
+def _measured(page: Page, data: str, comparisons: Mapping[str, Comparison], sizes: Sizes) -> None:
+    page.heading(data)
+    page.text(
+        f"""Strict F1 of relations, in points; GPLinker, efficient scorers, on {sizes.encoder}; {sizes.epochs} epochs,
+        the best of them by dev, everything else as `kexue train` does it but without packing. Dev and test:
+        mean and standard deviation over the seeds. Interval and gain: counts of all seeds together, with the 95%
+        interval over resamples of the test documents, the same for all variants. Time: median seconds of a training, as
+        a multiple of none's."""
+    )
+    page.table(
+        ["variant", "dev", "test", "95% interval", "gain over none", "its 95% interval", "time"],
+        [
+            [
+                name,
+                spread(own.dev, scale=100),
+                spread(own.test, scale=100),
+                f"{100 * own.interval[0]:.1f} to {100 * own.interval[1]:.1f}",
+                *(["", ""] if name == NONE else _gain(own)),
+                f"{own.seconds / comparisons[NONE].seconds:.2f}",
+            ]
+            for name, own in comparisons.items()
+        ],
+    )
+    page.text(_verdict(comparisons))
+
+
+def _gain(own: Comparison) -> list[str]:
+    low, high = own.gain_interval
+    return [f"{100 * own.gain:+.1f}", f"{100 * low:+.1f} to {100 * high:+.1f}"]
+
+
+def _verdict(comparisons: Mapping[str, Comparison]) -> str:
+    """In words: which gains are more than noise of the test set, and which are not."""
+    others = {name: own for name, own in comparisons.items() if name != NONE}
+    better = [name for name, own in others.items() if not own.is_noise and own.gain > 0]
+    worse = [name for name, own in others.items() if not own.is_noise and own.gain < 0]
+    noise = [name for name, own in others.items() if own.is_noise]
+    parts = (
+        ("Better than none beyond the noise of the test set", better),
+        ("Worse beyond it", worse),
+        ("Not to be told from none", noise),
+    )
+    return " ".join(f"{what}: {'; '.join(names) or 'nothing'}." for what, names in parts)
+
+
+def _repeat(page: Page, options: StudyOptions, sizes: Sizes, seeds: Sequence[int], seconds: float) -> None:
+    page.heading("To repeat it")
+    data = "".join(f" --data {name}=FOLDER" for name in options.data)
+    device = f" --device {options.device}" if options.device else ""
+    workers = f" --workers {options.workers}" if options.workers > 1 else ""
+    quick = " --quick" if options.quick else ""
+    page.code(f"kexue study divergence{quick}{data} --seed {options.seed}{device}{workers}")
+    page.text(
+        f"""Seeds {", ".join(map(str, seeds))}; {seconds / 60:.1f} minutes on {describe_machine()}; {date.today()}. This
+        page was written by the study; the counts of every test document are in divergence.jsonl."""
+    )

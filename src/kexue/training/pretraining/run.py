@@ -1,0 +1,140 @@
+"""A recipe to a pre-trained encoder in a folder: the one way it is made."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, set_seed
+
+from kexue import manifest
+from kexue.encoders.loading import is_preset, position_limit, quiet_transformers
+from kexue.encoders.masked_lm import load_masked_lm
+from kexue.encoders.tokenization import TextTokenizer
+from kexue.files import atomic_folder
+from kexue.manifest import MANIFEST
+from kexue.ops.device import choose_device
+from kexue.training.memory import describe, forget, refuse_finished, refuse_other_training, remember
+from kexue.training.pretraining.budget import budget_file, with_epochs
+from kexue.training.pretraining.data import PretrainingData, forget_corpus, load_pretraining_data
+from kexue.training.pretraining.dataset import Batches, text_lengths
+from kexue.training.pretraining.masking import Masking
+from kexue.training.pretraining.recipe import EPOCHS, PretrainingRecipe
+from kexue.training.pretraining.trainer import PretrainingTrainer, guess_by_frequency
+from kexue.training.pretraining.words import best_segmenter
+from kexue.training.processes import is_first_process, leave_together
+from kexue.training.progress import ProgressReport
+
+KIND = "pre-trained encoder"
+FORMAT = (1, 0)  # a folder with a higher first number is refused
+
+
+def pretrain(recipe: PretrainingRecipe, *, console: Console | None = None, overwrite: bool = False) -> Path:
+    """Train on the recipe's texts and write the encoder, with its vocabulary and the head that predicts.
+
+    Resumes where an interrupted training with the same recipe and texts stopped. Raises `DataError` or `OptionError`
+    before any work if files or options are wrong. Under `torchrun` every process calls it, and the first one writes
+    and prints.
+    """
+    console = (console or Console()) if is_first_process() else Console(quiet=True)
+    refuse_finished(recipe.output, MANIFEST, overwrite=overwrite)
+    recipe = recipe.model_copy(update={"segmenter": recipe.segmenter or best_segmenter()})
+    data = load_pretraining_data(recipe)
+    description = describe(recipe, [data.digest.encode()])
+    refuse_other_training(recipe.output, description)
+    for note in data.notes:
+        console.print(note, highlight=False, markup=False)
+    set_seed(recipe.seed)
+    build = partial(make_trainer, data=data)
+    chosen = recipe.model_copy(update={"epochs": recipe.epochs or EPOCHS})
+    if recipe.minutes is not None:
+        chosen = with_epochs(recipe, build)
+        console.print(f"{recipe.minutes:g} minutes are enough for {chosen.epochs:.2f} epochs", highlight=False)
+    with ProgressReport(console, describe_scores) as progress:
+        trainer = build(chosen, [progress])
+        guess = guess_by_frequency(trainer.dev)
+        console.print(f"guessing by frequency alone: {describe_scores(guess)}", highlight=False)
+        if is_first_process():
+            remember(recipe.output, description)
+        began = time.monotonic()
+        trainer.train_or_resume()
+    if is_first_process():
+        trainer.load_best()
+        metrics = {"dev": trainer.best_measure(), "guess": guess, "steps": trainer.state.global_step}
+        _finish(recipe, trainer, data.tokenizer, metrics | {"training_seconds": round(time.monotonic() - began, 1)})
+    leave_together()
+    return recipe.output
+
+
+def make_trainer(
+    recipe: PretrainingRecipe, callbacks: Sequence[TrainerCallback] = (), *, data: PretrainingData
+) -> PretrainingTrainer:
+    """The model, its batches, and the trainer around them."""
+    model = load_masked_lm(recipe.encoder, data.tokenizer)
+    recipe = recipe.model_copy(update={"warmup": default_warmup(model) if recipe.warmup is None else recipe.warmup})
+    rate = recipe.learning_rate or default_learning_rate(recipe.encoder, model.config.hidden_size)
+    _prepare(model, recipe)
+    tokenizer, masking = TextTokenizer(data.tokenizer), Masking.of(data.tokenizer, recipe.mask_rate)
+    longest = min(recipe.max_length, position_limit(model) or recipe.max_length)
+    batches = partial(
+        Batches,
+        text_tokenizer=tokenizer,
+        masking=masking,
+        batch_size=recipe.batch_size,
+        lengths=text_lengths(longest, recipe.min_length),
+        seed=recipe.seed,
+    )
+    train, dev = batches(data.train, data.train_documents), batches(data.dev, data.dev_documents)
+    return PretrainingTrainer(model.to(choose_device(recipe.device)), train, dev, recipe, rate, callbacks)
+
+
+def _prepare(model: PreTrainedModel, recipe: PretrainingRecipe) -> None:
+    """Settings for the time of the training; the configuration keeps its own."""
+    if choose_device(recipe.device).type == "cpu" and model.config._attn_implementation == "sdpa":
+        model.set_attn_implementation("eager")  # a quarter faster in training, where dropout rules out fused kernels
+    model.config.sparse_prediction = True  # for models that know it: only what is hidden is scored
+    if recipe.dropout is not None:
+        for module in model.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = recipe.dropout
+    if recipe.gradient_checkpointing:
+        # The first name is that of transformers 5.20 and later, which warns at the other one.
+        names = ("activation_checkpointing_enable", "gradient_checkpointing_enable")
+        next(getattr(model, name) for name in names if hasattr(model, name))()
+
+
+def default_learning_rate(name: str, width: int) -> float:
+    """1e-3 from scratch, 3e-4 for a pre-trained encoder of 384, less for wider ones: 7.5e-5 for 768."""
+    return 1e-3 if is_preset(name) else 3e-4 * (384 / width) ** 2
+
+
+def default_warmup(model: PreTrainedModel) -> float:
+    """None for gated attention units: that is the claim of kexue.fm/archives/8990; a little for the others."""
+    return 0.0 if model.config.model_type == "gau" else 0.06
+
+
+def _finish(
+    recipe: PretrainingRecipe, trainer: PretrainingTrainer, tokenizer: PreTrainedTokenizerBase, metrics: dict
+) -> None:
+    """Write the encoder with the weights that were kept; the manifest comes last."""
+    model: PreTrainedModel = trainer.accelerator.unwrap_model(trainer.model).eval()
+    model.config.sparse_prediction = False
+    model.config.dtype = None
+    with atomic_folder(recipe.output / ".writing") as partial_folder, quiet_transformers():
+        model.save_pretrained(partial_folder, safe_serialization=True)
+        tokenizer.save_pretrained(partial_folder)
+    content = {"kind": KIND, "recipe": recipe.to_json(), "metrics": metrics}
+    manifest.install(recipe.output / ".writing", recipe.output, content, FORMAT)
+    forget(recipe.output)
+    budget_file(recipe.output).unlink(missing_ok=True)
+    if recipe.cache is None:
+        forget_corpus(recipe)
+
+
+def describe_scores(measured: dict[str, float]) -> str:
+    """The measures on dev as one line."""
+    return f"{measured['accuracy']:.1%} of hidden words right, perplexity {measured['perplexity']:.4g}"

@@ -1,0 +1,101 @@
+"""The study of regularisers: intervals against cases whose answer is known, and a run that is interrupted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kexue.errors import DataError, OptionError
+from kexue.studies import StudyOptions, run_study
+from kexue.studies.divergence import trainings
+from kexue.studies.divergence.comparison import compare
+from kexue.studies.divergence.data import Parts
+from kexue.studies.divergence.sizes import QUICK
+from kexue.studies.divergence.trainings import Outcome, Training, run_all
+from kexue.studies.divergence.variants import NONE, VARIANTS
+from kexue.training.regularizers import make_regularizers
+
+
+def outcome(variant: str, counts: list[list[int]], seed: int = 0) -> Outcome:
+    return Outcome("toy", variant, seed, 0.5, 1.0, counts)
+
+
+def test_the_same_answers_are_no_gain_and_noise():
+    counts = [[1, 2, 2], [0, 1, 1], [2, 2, 3]] * 10
+    compared = compare({NONE: [outcome(NONE, counts)], "VAT": [outcome("VAT", counts)]}, 200)
+    assert compared["VAT"].gain == 0
+    assert compared["VAT"].gain_interval == (0, 0)
+    assert compared["VAT"].is_noise
+    assert compared["VAT"].f1 == pytest.approx(2 * 30 / (50 + 60))
+
+
+def test_better_in_every_document_is_more_than_noise_although_intervals_overlap():
+    none = [[n % 3, 2, 3] for n in range(60)]
+    better = [[right + 1 if n % 4 == 0 and right < 2 else right, 2, 3] for n, (right, _, _) in enumerate(none)]
+    compared = compare({NONE: [outcome(NONE, none)], "VAT": [outcome("VAT", better)]}, 500)
+    assert compared["VAT"].interval[0] < compared[NONE].interval[1]
+    assert not compared["VAT"].is_noise
+    assert 0 < compared["VAT"].gain_interval[0] < compared["VAT"].gain < compared["VAT"].gain_interval[1]
+
+
+def test_better_in_one_document_is_noise():
+    none = [[1, 2, 2]] * 40
+    compared = compare({NONE: [outcome(NONE, none)], "FGM": [outcome("FGM", [[2, 2, 2], *none[1:]])]}, 500)
+    assert compared["FGM"].gain > 0
+    assert compared["FGM"].is_noise
+
+
+def test_seeds_are_pooled_and_shown_one_by_one():
+    seeds = [outcome(NONE, [[1, 1, 1]] * 5), outcome(NONE, [[0, 1, 1]] * 5, seed=1)]
+    (only,) = compare({NONE: seeds}, 50).values()
+    assert only.test == [1.0, 0.0]
+    assert only.f1 == 0.5
+
+
+def test_all_variants_are_recipes_that_can_be_made():
+    assert VARIANTS[NONE] is None
+    assert all(len(make_regularizers(values)) == 1 for name, values in VARIANTS.items() if name != NONE)
+
+
+def test_what_is_recorded_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    parts = Parts(Path("train"), Path("dev"), Path("test"))
+    wanted = [Training("toy", parts, variant, 0, QUICK, None) for variant in (NONE, "VAT")]
+    ran: list[str] = []
+
+    def run(self: Training) -> Outcome:
+        ran.append(self.variant)
+        if len(ran) == 2:
+            raise KeyboardInterrupt
+        return outcome(self.variant, [[1, 1, 1]])
+
+    monkeypatch.setattr(trainings.Training, "run", run)
+    with pytest.raises(KeyboardInterrupt):
+        run_all(wanted, tmp_path / "records.jsonl", 1, lambda line: None)
+    outcomes = run_all(wanted, tmp_path / "records.jsonl", 1, lambda line: None)
+    assert ran == [NONE, "VAT", "VAT"]
+    assert [json.loads(line)["variant"] for line in (tmp_path / "records.jsonl").read_text().splitlines()] == ran[:2]
+    assert list(outcomes) == [("toy", NONE, 0), ("toy", "VAT", 0)]
+
+
+def test_a_data_set_it_does_not_know_is_refused(tmp_path: Path):
+    with pytest.raises(OptionError, match="Did you mean 'conll04'"):
+        run_study("divergence", StudyOptions(tmp_path, data={"conll4": tmp_path}))
+    with pytest.raises(DataError, match="is not a folder"):
+        run_study("divergence", StudyOptions(tmp_path, data={"conll04": tmp_path / "nowhere"}))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_quick_run_writes_its_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int):
+    monkeypatch.setattr(
+        "kexue.studies.divergence.VARIANTS", {name: VARIANTS[name] for name in (NONE, "R-Drop, sigmoid")}
+    )
+    monkeypatch.setattr("kexue.studies.divergence.report.VARIANTS", dict.fromkeys((NONE, "R-Drop, sigmoid")))
+    page = run_study(
+        "divergence", StudyOptions(tmp_path, quick=True, device="cpu", workers=workers, say=lambda _: None)
+    )
+    text = page.read_text("utf-8")
+    assert "| R-Drop, sigmoid |" in text
+    assert f"kexue study divergence --quick --seed 0 --device cpu{' --workers 2' if workers == 2 else ''}" in text
