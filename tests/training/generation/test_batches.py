@@ -83,13 +83,15 @@ def test_the_loss_of_a_batch_is_the_mean_of_its_parts_whoever_computes_them(tmp_
 
 def test_a_collated_image_is_the_image_in_the_numbers_of_the_network(tmp_path: Path):
     images = read_images("digits")
-    place = list(EpochOrder(len(images), 4, seed=0))[:4]
+    order = EpochOrder(len(images), 4, seed=0)
+    order.set_epoch(3)
+    place = list(order)[8:12]
     chosen = recipe("digits", tmp_path, batch_size=4, conditional=True, label_dropout=0)
     batch = Collator(images, chosen, CPU)(place)
     shown = images.select([item.index for item in place])
     assert_close(batch["x0"], images.scale.encode(shown.pixels))
     assert batch["labels"].tolist() == shown.labels.tolist()
-    draws = draw(chosen.seed, 0, 0, (4, 1, 8, 8), CPU, 0)
+    draws = draw(chosen.seed, 3, 2, (4, 1, 8, 8), CPU, 0)
     assert torch.equal(batch["t"], draws.t)
     assert torch.equal(batch["eps"], draws.eps)
 
