@@ -343,6 +343,18 @@ def test_tokens_are_kept_in_a_cache_and_made_anew_when_a_file_changes(tmp_path: 
     assert (tmp_path / "cache" / "train").is_dir()
 
 
+def test_a_cache_that_was_left_half_made_for_another_vocabulary_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    chosen = recipe(save_texts(tmp_path, english(100)), tmp_path / "encoder", cache=str(tmp_path / "cache"))
+    first = load_pretraining_data(chosen).digest
+    with monkeypatch.context() as patched:
+        patched.setattr("kexue.training.pretraining.data.write_corpus", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            load_pretraining_data(chosen.model_copy(update={"vocab_size": 300}))
+    assert load_pretraining_data(chosen).digest == first
+
+
 def test_chinese_without_a_segmenter_is_noted(tmp_path: Path):
     chosen = recipe(save_texts(tmp_path, chinese(30)), tmp_path / "encoder")
     assert any("pip install 'kexue[chinese]'" in note for note in load_pretraining_data(chosen).notes)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -75,6 +76,12 @@ def corpus_made_from(folder: Path) -> dict[str, Any] | None:
     """What `write_corpus` was told the corpus is made from; None where there is none."""
     path = folder / FACTS
     return json.loads(path.read_text(encoding="utf-8"))["made_from"] if path.exists() else None
+
+
+def discard_corpus(folder: Path) -> None:
+    """Remove a corpus; one that is removed in part is none."""
+    (folder / FACTS).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_corpus(

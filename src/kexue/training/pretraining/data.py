@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from kexue.encoders.loading import is_preset, load_tokenizer
 from kexue.encoders.tokenization import TextTokenizer
 from kexue.encoders.vocabulary import train_tokenizer
 from kexue.errors import DataError
-from kexue.training.pretraining.corpus import Corpus, corpus_made_from, sample_texts, write_corpus
+from kexue.training.pretraining.corpus import Corpus, corpus_made_from, discard_corpus, sample_texts, write_corpus
 from kexue.training.pretraining.dataset import hold_out
 from kexue.training.pretraining.masking import Masking
 from kexue.training.pretraining.recipe import PretrainingRecipe
@@ -99,13 +101,14 @@ def _prepare(recipe: PretrainingRecipe, folder: Path) -> PreTrainedTokenizerBase
     facts = _made_from(recipe, texts, given)
     if corpus_made_from(folder / "train") == facts:
         return given or load_tokenizer(folder / "tokenizer")
+    discard_corpus(folder / "train")  # or its tokens would be read by a vocabulary that is not theirs
     segment = SEGMENTERS[recipe.segmenter or "ngrams"]()
     parts = {"train": texts} if recipe.dev is None else {"dev": _dev_texts(recipe), "train": texts}
-    for part in parts.values():
-        _refuse_empty(part)
+    for own in parts.values():
+        _refuse_empty(own)
     tokenizer = given or _learn_vocabulary(recipe, texts, folder / "tokenizer")
-    for name, part in parts.items():
-        write_corpus(part, TextTokenizer(tokenizer), segment, folder / name, facts)
+    for part, own in parts.items():
+        write_corpus(own, TextTokenizer(tokenizer), segment, folder / part, facts)
     return tokenizer
 
 
@@ -121,16 +124,17 @@ def _refuse_empty(texts: Texts) -> None:
 def _made_from(recipe: PretrainingRecipe, texts: Texts, tokenizer: PreTrainedTokenizerBase | None) -> dict[str, Any]:
     """Files and choices that the tokens depend on; a file that was changed has another size or time."""
     return {
-        "texts": [_state(path) for path in texts.files()],
-        "dev": [_state(path) for path in _dev_texts(recipe).files()],
+        "texts": _states(texts.files()),
+        "dev": _states(_dev_texts(recipe).files()),
         "choices": [recipe.format, recipe.key, recipe.segmenter],
         "vocabulary": recipe.vocab_size if tokenizer is None else _digest(tokenizer),
     }
 
 
-def _state(path: Path) -> list[Any]:
-    state = path.stat()
-    return [str(path), state.st_size, state.st_mtime_ns]
+def _states(paths: Iterable[Path]) -> list[list[Any]]:
+    """Name, size and time of files, and of all files in folders."""
+    files = chain.from_iterable(sorted(path.rglob("*")) if path.is_dir() else [path] for path in paths)
+    return [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
 
 
 def _learn_vocabulary(recipe: PretrainingRecipe, texts: Texts, folder: Path) -> PreTrainedTokenizerBase:

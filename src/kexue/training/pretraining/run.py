@@ -49,13 +49,9 @@ def pretrain(recipe: PretrainingRecipe, *, console: Console | None = None, overw
     for note in data.notes:
         console.print(note, highlight=False, markup=False)
     set_seed(recipe.seed)
-    build = partial(make_trainer, data=data)
-    chosen = recipe.model_copy(update={"epochs": recipe.epochs or EPOCHS})
-    if recipe.minutes is not None:
-        chosen = with_epochs(recipe, build)
-        console.print(f"{recipe.minutes:g} minutes are enough for {chosen.epochs:.2f} epochs", highlight=False)
+    chosen = _with_end(recipe, data, console)
     with ProgressReport(console, describe_scores) as progress:
-        trainer = build(chosen, [progress])
+        trainer = make_trainer(chosen, [progress], data=data)
         guess = guess_by_frequency(trainer.dev)
         console.print(f"guessing by frequency alone: {describe_scores(guess)}", highlight=False)
         if is_first_process():
@@ -68,6 +64,15 @@ def pretrain(recipe: PretrainingRecipe, *, console: Console | None = None, overw
         _finish(recipe, trainer, data.tokenizer, metrics | {"training_seconds": round(time.monotonic() - began, 1)})
     leave_together()
     return recipe.output
+
+
+def _with_end(recipe: PretrainingRecipe, data: PretrainingData, console: Console) -> PretrainingRecipe:
+    """The recipe with its number of epochs, if need be as many as fit into its minutes."""
+    if recipe.minutes is None:
+        return recipe.model_copy(update={"epochs": recipe.epochs or EPOCHS})
+    chosen = with_epochs(recipe, partial(make_trainer, data=data))
+    console.print(f"{recipe.minutes:g} minutes are enough for {chosen.epochs:.2f} epochs", highlight=False)
+    return chosen
 
 
 def make_trainer(
