@@ -157,7 +157,7 @@ class Extractor:
     def document(self, item: Input, found: Found) -> Document:
         """What is reported of the candidates of one text."""
         head = self.model.head
-        document = head.task.assemble(_text(item), found.tokens, found.candidates, head.labels, self.decision)
+        document: Document = head.task.assemble(_text(item), found.tokens, found.candidates, head.labels, self.decision)
         if isinstance(item, Document):
             document.id = item.id
             document.meta = {key: value for key, value in item.meta.items() if key != "cut"} | document.meta

@@ -18,7 +18,7 @@ from kexue.extraction.links import Links
 from kexue.extraction.model import ExtractionConfig
 from kexue.extraction.reach import Reach
 from kexue.extraction.schema import RelationType, Schema
-from tests.extraction.heads.fitting import batch_of, learnt, untrained
+from tests.extraction.heads.fitting import DOCUMENTS, Fitted, learnt, untrained
 
 every_head = pytest.mark.parametrize("name", HEADS)
 
@@ -37,6 +37,10 @@ def new_head(name: str, seed: int = 0) -> Head:
     for parameter in head.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     return head
+
+
+def of_four_sentences(name: str) -> Fitted:
+    return untrained(name, DOCUMENTS[HEADS[name].task](4))
 
 
 def texts_of(*lengths: int, seed: int = 0) -> list[Tensor]:
@@ -195,18 +199,20 @@ def test_half_precision_hidden_states_are_scored_in_full(name: str):
 
 
 @every_head
+@torch.no_grad()
 def test_a_saved_model_finds_the_same(name: str, tmp_path: Path):
-    fitted = learnt(name, 4)
+    fitted = of_four_sentences(name)
     save_checkpoint(fitted.checkpoint, tmp_path / "model")
     loaded = load_checkpoint(tmp_path / "model")
-    batch = {key: value for key, value in batch_of(fitted).items() if key in ("input_ids", "attention_mask", "mask")}
     assert type(loaded.model.head) is HEADS[name] and loaded.model.config.head == name
-    hidden = fitted.model.encoder(batch["input_ids"], batch["attention_mask"]).last_hidden_state[:, 1:]
-    mask = batch["attention_mask"][:, 1:].bool()
-    for ours, theirs in zip(
-        fitted.model.head.decode(hidden, mask), loaded.model.head.decode(hidden, mask), strict=True
-    ):
-        assert_same(ours, theirs)
+    texts = [document.text for document in fitted.documents]
+    ours, theirs = (
+        {found.index: found.candidates for found in find_candidates(of.model, of.text_tokenizer, texts, floor=-8.0)}
+        for of in (fitted.checkpoint, loaded)
+    )
+    assert any(len(found.spans) for found in ours.values())
+    for index, found in ours.items():
+        assert_same(found, theirs[index])
 
 
 @every_head
@@ -222,7 +228,7 @@ def test_twenty_sentences_are_learnt_by_heart(name: str):
 
 @every_head
 def test_a_text_of_many_windows_is_searched_to_its_end(name: str):
-    fitted = untrained(name, learnt(name, 4).documents)
+    fitted = of_four_sentences(name)
     model, tokenizer = fitted.model, fitted.checkpoint.text_tokenizer
     model.config.window, model.config.overlap, model.config.span_width = 8, 2, 1
     text = " ".join(document.text for document in fitted.documents)
@@ -233,10 +239,10 @@ def test_a_text_of_many_windows_is_searched_to_its_end(name: str):
 
 @every_head
 def test_an_untrained_model_is_bounded(name: str):
-    fitted = untrained(name, learnt(name, 4).documents)
+    fitted = of_four_sentences(name)
     hidden, mask = torch.randn(2, 160, 32), torch.ones(2, 160, dtype=torch.bool)
     for found in fitted.model.head.decode(hidden, mask, floor=-3.0):
-        assert len(found.spans) <= 128 + 512 and len(found.triples) <= 512 + 128 / 2
+        assert len(found.spans) <= 128 + 512 and len(found.triples) <= 512
 
 
 @pytest.mark.gpu

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from kexue.extraction.decoding import Bounds, Candidates, decode
+from kexue.extraction.decoding import Bounds, Candidates, best_of, decode
 from kexue.extraction.events import EventLabels
 from kexue.extraction.heads.head import Head
 from kexue.extraction.links import Links, Pair, distinct, stack_positives
@@ -97,7 +97,7 @@ class EventLinker(Head):
         reach: Reach | None = None,
     ) -> list[Candidates]:
         """The candidates of each text; a pair of arguments is found once, the earlier one first."""
-        num_types = len(self.labels.predicates)
+        num_types, bounds = len(self.labels.predicates), bounds or Bounds()
         found = decode(
             self.spans(hidden),
             Undirected(self.starts(hidden), num_types),
@@ -105,10 +105,11 @@ class EventLinker(Head):
             mask,
             self.labels,
             floor=floor,
-            bounds=_both_ways(bounds or Bounds()),
+            bounds=_both_ways(bounds),
             reach=reach,
         )
-        return [_once(each) for each in found]
+        budgets = [bounds.max_relations(length) for length in mask.sum(1).tolist()]
+        return [_once(each, budget) for each, budget in zip(found, budgets, strict=True)]
 
 
 def _undirected(pairs: list[Pair]) -> list[Pair]:
@@ -124,10 +125,14 @@ def _both_ways(bounds: Bounds) -> Bounds:
     )
 
 
-def _once(found: Candidates) -> Candidates:
-    """Of the two directions of each pair the one whose first span comes first: by start, end and label."""
+def _once(found: Candidates, budget: int) -> Candidates:
+    """Of each pair the direction whose first span comes first, by start, end and label; the best of these."""
     label, start, end = found.spans.T
     width = int(found.spans.max()) + 1 if len(found.spans) else 1
     place = (start * width + end) * width + label
-    kept = place[found.triples[:, 0]] < place[found.triples[:, 2]]
-    return replace(found, triples=found.triples[kept], triple_scores=found.triple_scores[kept])
+    pairs = (place[found.triples[:, 0]] < place[found.triples[:, 2]]).nonzero()[:, 0]
+    best = pairs[best_of(found.triple_scores[pairs].amin(1), budget)]
+    cut = found.cut
+    if len(best) < len(pairs) and "relations" not in cut:
+        cut = f"{cut} and relations" if cut else "relations"
+    return replace(found, triples=found.triples[best], triple_scores=found.triple_scores[best], cut=cut)
