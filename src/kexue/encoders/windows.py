@@ -32,17 +32,19 @@ class WindowBatch:
         gather: for each token of each document its place in the windows laid end to end; 0 where padded.
         mask: True where a document has a token, but for those that stand for white space alone: no span begins
             or ends at them.
+        sentences: the number of the sentence in which each token of each document stands, where that is known.
     """
 
     input_ids: Int[Tensor, "windows width"]
     attention_mask: Int[Tensor, "windows width"]
     gather: Int[Tensor, "documents length"]
     mask: Bool[Tensor, "documents length"]
+    sentences: Int[Tensor, "documents length"] | None = None
 
     def to(self, device: torch.device | str) -> WindowBatch:
         """The same batch on another device."""
-        fields = (self.input_ids, self.attention_mask, self.gather, self.mask)
-        return WindowBatch(*(field.to(device, non_blocking=True) for field in fields))
+        fields = (self.input_ids, self.attention_mask, self.gather, self.mask, self.sentences)
+        return WindowBatch(*(None if field is None else field.to(device, non_blocking=True) for field in fields))
 
 
 def plan_windows(num_tokens: int, size: int, overlap: int) -> list[range]:
@@ -84,11 +86,13 @@ def collate(
     window: int,
     overlap: int,
     parts: Sequence[Sequence[int]] | None = None,
+    sentences: Sequence[Sequence[int]] | None = None,
 ) -> WindowBatch:
     """Cut documents into windows of at most `window` tokens of text (special tokens not counted).
 
-    `parts` says for each document at which tokens the parts begin that are read apart; one part where left out.
-    The batch is at least one token wide, masked out, even where all documents are empty.
+    `parts` says for each document at which tokens the parts begin that are read apart; one part where left out;
+    `sentences` gives every token the number of its sentence. The batch is at least one token wide, masked out, even
+    where all documents are empty.
     Raises `OptionError` where the window is wider than the encoder allows.
     """
     if tokenizer.max_window is not None and window > tokenizer.max_window:
@@ -109,7 +113,8 @@ def collate(
     places = list(_places(plans, width=input_ids.shape[1], offset=len(tokenizer.prefix)))
     gather, _ = _pad(places, 0)
     mask, _ = _pad([_visible(document) for document in tokens], 0)
-    return WindowBatch(input_ids, attention_mask.long(), gather, mask.bool())
+    numbers = None if sentences is None else _pad(sentences, 0)[0]
+    return WindowBatch(input_ids, attention_mask.long(), gather, mask.bool(), numbers)
 
 
 def merge_windows(

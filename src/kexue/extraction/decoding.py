@@ -90,16 +90,23 @@ class _Links(NamedTuple):
     subjects: Bool[Tensor, "predicates labels"]
     objects: Bool[Tensor, "predicates labels"]
     floor: float
-    distance: int | None
+    reach: Reach
 
     def allow(self, predicate: Tensor, subject_label: Tensor, object_label: Tensor) -> Tensor:
         """Whether spans of these labels may stand at the ends of these predicates."""
         return self.subjects[predicate, subject_label] & self.objects[predicate, object_label]
 
-    def near(self, subject_start: Tensor, object_start: Tensor) -> Tensor:
+    def near(self, text: int | Tensor, subject_start: Tensor, object_start: Tensor) -> Tensor:
         """Whether two starts are near enough to be joined."""
-        apart = (subject_start - object_start).abs_()
-        return torch.ones_like(apart, dtype=torch.bool) if self.distance is None else apart <= self.distance
+        apart = (subject_start - object_start).abs()
+        near = torch.ones_like(apart, dtype=torch.bool)
+        if self.reach.link_distance is not None:
+            near &= apart <= self.reach.link_distance
+        if self.reach.sentence_distance is not None and self.reach.numbers is not None:
+            numbers = self.reach.numbers
+            crossed = (numbers[text, subject_start] - numbers[text, object_start]).abs()
+            near &= crossed <= self.reach.sentence_distance
+        return near
 
 
 def decode(
@@ -120,7 +127,7 @@ def decode(
     """
     bounds, reach = bounds or Bounds(), reach or Reach()
     subjects, objects = labels.subjects.to(mask.device), labels.objects.to(mask.device)
-    links = _Links(starts, ends, subjects, objects, floor, reach.link_distance)
+    links = _Links(starts, ends, subjects, objects, floor, reach)
     found_spans = find_spans(spans, mask, floor, bounds, reach.span_width or mask.shape[1])
     budgets = [bounds.max_relations(length) for length in mask.sum(1).tolist()]
     return [
@@ -232,7 +239,7 @@ def _join_few(first: int, spans: Sequence[Spans], links: _Links) -> tuple[Sequen
     o_label, o_start, o_end = places[object_].unbind(1)
     start_scores = links.starts.pairs(text + first, s_start, o_start)
     end_scores = links.ends.pairs(text + first, s_end, o_end)
-    allowed = links.subjects.T[s_label] & links.objects.T[o_label] & links.near(s_start, o_start)[:, None]
+    allowed = links.subjects.T[s_label] & links.objects.T[o_label] & links.near(text + first, s_start, o_start)[:, None]
     pair, predicate = ((torch.minimum(start_scores, end_scores) > links.floor) & allowed).nonzero().unbind(1)
     # Subjects before predicates before objects, as in a text that is joined by itself.
     order = ((subject[pair] * links.starts.num_labels + predicate) * len(places) + object_[pair]).argsort()
@@ -287,7 +294,9 @@ def _join(
     start_scores, end_scores = links.starts.at(text, s_start, o_start), links.ends.at(text, s_end, o_end)
     weakest = torch.minimum(start_scores, end_scores)
     # Subjects before predicates: in this order the triples of one block follow those of another.
-    hits = ((weakest > links.floor) & links.near(s_start[:, None], o_start)).transpose(0, 1).contiguous().nonzero()
+    hits = (
+        ((weakest > links.floor) & links.near(text, s_start[:, None], o_start)).transpose(0, 1).contiguous().nonzero()
+    )
     row, predicate, column = hits.unbind(1)
     row, predicate, column = hits[links.allow(predicate, s_label[row], o_label[column])].unbind(1)
     s_score, o_score = spans.scores[subjects], spans.scores[objects]

@@ -64,12 +64,11 @@ def find_candidates(
     for batch in batches_of_like_length(lengths, batch_tokens=size, batch_size=batch_size):
         own = [tokens[index] for index in batch]
         parts = [_parts(texts[index], tokens[index], config.sentences) for index in batch]
-        windows = collate(own, tokenizer, window=config.window, overlap=config.overlap, parts=parts)
-        for index, starts, candidates in zip(
-            batch, parts, model.extract(windows, floor=floor, bounds=bounds), strict=True
-        ):
-            within = _within(candidates, texts[index], tokens[index], starts, config.sentence_distance)
-            yield Found(index, tokens[index], within)
+        numbers = [sentence_numbers(texts[index], tokens[index].starts) for index in batch]
+        windows = collate(own, tokenizer, window=config.window, overlap=config.overlap, parts=parts, sentences=numbers)
+        found = model.extract(windows, floor=floor, bounds=bounds)
+        for index, starts, sentences, candidates in zip(batch, parts, numbers, found, strict=True):
+            yield Found(index, tokens[index], _within(candidates, starts, sentences, config.sentence_distance))
 
 
 def _parts(text: str, tokens: Tokens, sentences: int | None) -> list[int]:
@@ -79,15 +78,13 @@ def _parts(text: str, tokens: Tokens, sentences: int | None) -> list[int]:
     return [bisect_left(tokens.starts, start) for start in part_starts(text, sentences)]
 
 
-def _within(
-    candidates: Candidates, text: str, tokens: Tokens, parts: Sequence[int], distance: int | None
-) -> Candidates:
+def _within(candidates: Candidates, parts: Sequence[int], sentences: Sequence[int], distance: int | None) -> Candidates:
     """Without spans that reach into another part, and triples across more ends of sentences than the model looks."""
     if distance is None or not len(candidates.spans):
         return candidates
     start, end = candidates.spans[:, 1:].T.contiguous()
     begins = torch.tensor(parts)
     whole = torch.searchsorted(begins, start, right=True) == torch.searchsorted(begins, end, right=True)
-    sentence = torch.tensor(sentence_numbers(text, [tokens.starts[token] for token in start.tolist()]))
+    sentence = torch.tensor(sentences)[start]
     subject, _, object_ = candidates.triples.unbind(1)
     return candidates.keep(whole, (sentence[subject] - sentence[object_]).abs() <= distance)

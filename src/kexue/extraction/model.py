@@ -137,8 +137,10 @@ class ExtractionModel(PreTrainedModel):
     @torch.inference_mode()
     def extract(self, batch: WindowBatch, *, floor: float = 0.0, bounds: Bounds | None = None) -> list[Candidates]:
         """Spans and triples of each document whose scores all exceed `floor`."""
-        batch = batch.to(self.device)
-        reach = Reach(self.config.span_width, self.config.link_distance)
+        batch, config = batch.to(self.device), self.config
+        reach = Reach(
+            config.span_width, config.link_distance, config.sentence_distance, config.sentences, batch.sentences
+        )
         return self.head.decode(self.hidden_states(batch), batch.mask, floor=floor, bounds=bounds, reach=reach)
 
 

@@ -12,8 +12,10 @@ so a text of more sentences than it knows is encoded in parts. Spans and relatio
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median_high
+
+from torch import Tensor
 
 from kexue.extraction.document import Document
 from kexue.extraction.links import Links
@@ -36,6 +38,8 @@ class Reach:
     """Ends of sentences between a subject and an object."""
     sentences: int | None = None
     """Sentences that are read together; a longer text is read in parts."""
+    numbers: Tensor | None = field(default=None, compare=False)
+    """Of the sentences in which the tokens of the texts at hand stand, long[batch, seq], where that is known."""
 
     @classmethod
     def of(cls, annotated: Iterable[Links], documents: Sequence[Document] = ()) -> Reach:
