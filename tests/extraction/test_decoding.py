@@ -22,12 +22,12 @@ from kexue.extraction.links import LinkEncoder, Links, SpanLabels, close_relatio
 from kexue.extraction.reach import Reach
 from kexue.extraction.schema import RelationType, Schema
 from kexue.layers.global_pointer import EfficientGlobalPointer, GlobalPointer
-from kexue.layers.token_pair_scores import FactorizedScores, TokenPairScores
+from kexue.layers.token_pair_scores import FactorizedScores, LinkScores, PairScores
 from tests.reference.decoding import all_spans, all_triples
 
 
 @dataclass(frozen=True, eq=False)
-class DenseScores(TokenPairScores):
+class DenseScores(PairScores, LinkScores):
     """Scores written out in full, so that a test can choose each of them."""
 
     scores: Tensor  # [batch, labels, seq, seq]
@@ -45,9 +45,6 @@ class DenseScores(TokenPairScores):
 
     def pairs(self, batch: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
         return self.scores[batch, :, starts, ends]
-
-    def loss(self, positives: Tensor, mask: Tensor) -> Tensor:
-        raise NotImplementedError
 
 
 def schema_of(num_types: int, num_predicates: int, generator: torch.Generator) -> Schema:

@@ -265,7 +265,7 @@ def _on_cpu(spans: Sequence[Spans]) -> list[Spans]:
     """The spans of several texts, moved at once."""
     sizes = [len(found.places) for found in spans]
     places, scores = (torch.cat([found[field] for found in spans]).cpu().split(sizes) for field in (0, 1))
-    return [Spans(*moved, found.cut) for *moved, found in zip(places, scores, spans, strict=True)]
+    return [Spans(place, score, found.cut) for place, score, found in zip(places, scores, spans, strict=True)]
 
 
 def _find_triples(text: int, spans: Spans, links: _Links, budget: int) -> tuple[Tensor, Tensor, bool]:
