@@ -192,7 +192,7 @@ def _about(bench: Bench, rate: float) -> str:
 
 def _parameters(models: Mapping[str, nn.Module]) -> str:
     counts = {
-        name: sum(weight.numel() for key, weight in model.named_parameters() if "embedding" not in key)
+        name: sum(weight.numel() for key, weight in model.named_parameters() if "embed" not in key)
         for name, model in models.items()
     }
     return "millions of parameters: " + ", ".join(f"{name} {count / 1e6:.2f}" for name, count in counts.items()) + "\n"

@@ -12,6 +12,7 @@ makes it twice as large, and the branch a hundred times. Source of the last one:
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -90,7 +91,7 @@ class DepthScaled(Initialization):
 
 
 def _xavier(fan_in: int, fan_out: int) -> float:
-    return (2 / (fan_in + fan_out)) ** 0.5
+    return math.sqrt(2 / (fan_in + fan_out))
 
 
 INITIALIZATIONS: dict[str, type[Initialization]] = {

@@ -19,7 +19,7 @@ from kexue.ops.precision import exact_dtype
 
 def rms_norm(x: Float[Tensor, "*batch dim"], tiny: float = 1e-6) -> Float[Tensor, "*batch dim"]:
     """Every vector at root mean square 1; computed in float32 at least, of the dtype of `x`."""
-    out: Tensor = _RMSNorm.apply(x, tiny)
+    out: Tensor = _RMSNorm.apply(x, tiny)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -30,7 +30,7 @@ class _RMSNorm(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, tiny: float) -> Tensor:
         exact = x.to(exact_dtype(x))
         rate = torch.linalg.vecdot(exact, exact).div_(x.shape[-1]).add_(tiny).rsqrt_().unsqueeze(-1)
-        y = (exact * rate).to(x.dtype)
+        y: Tensor = (exact * rate).to(x.dtype)
         ctx.save_for_backward(y, rate)
         return y
 
@@ -40,4 +40,5 @@ class _RMSNorm(torch.autograd.Function):
         y, rate = ctx.saved_tensors
         exact, d_y = y.to(rate.dtype), gradient.to(rate.dtype)
         along = torch.linalg.vecdot(exact, d_y).div_(-y.shape[-1]).unsqueeze(-1)
-        return torch.addcmul(d_y, exact, along).mul_(rate).to(gradient.dtype), None
+        d_x: Tensor = torch.addcmul(d_y, exact, along).mul_(rate).to(gradient.dtype)
+        return d_x, None

@@ -48,7 +48,9 @@ def gated_attention(
         mask: True for the tokens of each text; all where left out.
         rate: share of the attention weights that fall, chosen by the `seeds` of the texts; no dropout without seeds.
     """
-    out: Tensor = _Gated.apply(hidden, scale, offset, output, *turns, mask, seeds, attention, rate)
+    out: Tensor = _Gated.apply(  # type: ignore[no-untyped-call]
+        hidden, scale, offset, output, *turns, mask, seeds, attention, rate
+    )
     return out
 
 
@@ -73,7 +75,7 @@ class _Gated(torch.autograd.Function):
         mixed = hidden.new_empty(*hidden.shape[:2], inner)
         out = hidden.new_empty(*hidden.shape[:2], dim)
         with without_autocast(hidden):
-            for some in text_blocks(*hidden.shape[:2], hidden.device):
+            for some in text_blocks(hidden):
                 u, v, z = _parts(nn.functional.silu(hidden[some]), inner)
                 vectors = _vectors(z, scale, offset, Turns(cos, sin))
                 mixed[some] = attention.mix(vectors, v, _of(mask, some), _dropout(rate, seeds, some))
@@ -89,7 +91,7 @@ class _Gated(torch.autograd.Function):
         d_hidden, d_output = torch.empty_like(hidden), torch.zeros_like(output, dtype=exact_dtype(output))
         d_scale, d_offset = torch.zeros_like(scale), torch.zeros_like(offset)
         with without_autocast(hidden):
-            for some in text_blocks(*hidden.shape[:2], hidden.device):
+            for some in text_blocks(hidden):
                 h_u, h_v, h_z = _parts(hidden[some], output.shape[1])
                 d_u, d_v, d_z = _parts(d_hidden[some], output.shape[1])
                 d_av = _pull_gate(gradient[some], mixed[some], h_u, output, d_output, d_u)

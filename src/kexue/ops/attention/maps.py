@@ -167,7 +167,7 @@ class EntropyInvariantSoftmax(_Exponential):
     shortest: int = 16
 
     def scale(self, num_tokens: Counts, key_dim: int) -> Counts:
-        return num_tokens.clamp(min=self.shortest).log() / math.log(self.length) * key_dim**-0.5
+        return num_tokens.clamp(min=self.shortest).log() / (math.log(self.length) * math.sqrt(key_dim))
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +184,8 @@ class Laplace(AttentionMap):
         return num_tokens.reciprocal()
 
     def weights(self, scores: Scores) -> Scores:
-        return (1 + torch.erf(self._standardised(scores))) / 2
+        weights: Tensor = (1 + torch.erf(self._standardised(scores))) / 2
+        return weights
 
     def weights_and_slopes(self, scores: Scores) -> tuple[Scores, Scores]:
         x = self._standardised(scores)
@@ -192,4 +193,5 @@ class Laplace(AttentionMap):
 
     def _standardised(self, scores: Scores) -> Scores:
         """(x - mu) / (sigma sqrt(2))."""
-        return (scores.to(exact_dtype(scores)) - math.sqrt(0.5)) * math.sqrt(2 * math.pi)
+        exact = scores.to(exact_dtype(scores))
+        return (exact - math.sqrt(0.5)) * math.sqrt(2 * math.pi)

@@ -41,23 +41,25 @@ class RowMap(Protocol):
         """f(S) and f'(S)."""
 
 
-def blocks(num_texts: int, seq: int, device: torch.device) -> Iterator[tuple[slice, slice]]:
+def blocks(states: Float[Tensor, "texts seq width"]) -> Iterator[tuple[slice, slice]]:
     """Texts and rows of each block: some whole texts, or some rows of one text."""
-    for texts in text_blocks(num_texts, seq, device):
-        rows = max(1, _largest(device) // ((texts.stop - texts.start) * seq))
+    seq = states.shape[1]
+    for texts in text_blocks(states):
+        rows = max(1, _largest(states) // ((texts.stop - texts.start) * seq))
         for row in range(0, seq, rows):
             yield texts, slice(row, min(row + rows, seq))
 
 
-def text_blocks(num_texts: int, seq: int, device: torch.device) -> Iterator[slice]:
+def text_blocks(states: Float[Tensor, "texts seq width"]) -> Iterator[slice]:
     """As many texts as go into a block, at least one."""
-    texts = max(1, _largest(device) // seq**2)
+    num_texts, seq, _ = states.shape
+    texts = max(1, _largest(states) // seq**2)
     for text in range(0, num_texts, texts):
         yield slice(text, min(text + texts, num_texts))
 
 
-def _largest(device: torch.device) -> int:
-    return LARGEST.get(device.type, LARGEST["cuda"])
+def _largest(states: Tensor) -> int:
+    return LARGEST.get(states.device.type, LARGEST["cuda"])
 
 
 def mix(
@@ -72,7 +74,7 @@ def mix(
 ) -> Values:
     """O = f(Q K^T) V; the queries are scaled already."""
     out = torch.empty_like(value, memory_format=torch.contiguous_format)
-    for texts, rows in blocks(*query.shape[:2], query.device):
+    for texts, rows in blocks(query):
         seen = slice(0, rows.stop if causal else query.shape[1])
         weights = row_map.weights(_scores(query, key, mask, texts, rows, causal=causal))
         if dropout is not None:
@@ -98,7 +100,7 @@ def pull(
     d_query = torch.empty_like(query)
     d_key = torch.zeros_like(key, dtype=exact)
     d_value = torch.zeros_like(value, dtype=exact, memory_format=torch.contiguous_format)
-    for texts, rows in blocks(*query.shape[:2], query.device):
+    for texts, rows in blocks(query):
         seen = slice(0, rows.stop if causal else query.shape[1])
         weights, slopes = row_map.weights_and_slopes(_scores(query, key, mask, texts, rows, causal=causal))
         d_out = gradient[texts, rows]
