@@ -139,6 +139,21 @@ def test_a_doubled_batch_of_texts_says_and_costs_the_same_twice(
     assert first.divergence(second, "sigmoid").item() == pytest.approx(0, abs=1e-9)
 
 
+def test_each_half_of_a_doubled_batch_has_windows_of_its_own(
+    plain_encoder: Path, data: dict[str, Path], tmp_path: Path
+):
+    trainer = extraction(plain_encoder, data, tmp_path, hidden_dropout=0.0)
+    inputs = first_batch(trainer)
+    doubled, half = trainer.doubled(inputs), len(inputs["input_ids"])
+    other = inputs["input_ids"].flip(1) * inputs["attention_mask"]
+    doubled["input_ids"][half:] = other
+    said = trainer.model(**doubled)["said"].halves()
+    for ours, batch in zip(said, (inputs, inputs | {"input_ids": other}), strict=True):
+        alone = trainer.model(**batch)["said"]
+        assert_close(ours.scorers[0].dense(), alone.scorers[0].dense(), rtol=1e-4, atol=1e-5)
+    assert said[0].divergence(said[1], "sigmoid") > 0.1
+
+
 def test_both_passes_over_images_have_the_same_noise_and_differ_by_dropout(
     digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
