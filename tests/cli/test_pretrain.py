@@ -69,6 +69,7 @@ def test_text_that_cannot_be_used_is_named(name: str, content: bytes, message: s
         (["--encoder", "gau-tiney"], "Did you mean 'gau-tiny'"),
         (["--set", "min_length=100"], "min_length 100 must not be larger than max_length 64"),
         (["--set", "mask_rate=0"], "mask_rate = 0"),
+        (["--set", "regularizer=rdrop"], "a pre-training takes no regularizer"),
     ],
 )
 def test_options_that_are_wrong_are_named(options: list[str], message: str, kexue: Command, tmp_path: Path):

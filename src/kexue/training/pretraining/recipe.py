@@ -59,6 +59,12 @@ class PretrainingRecipe(TrainingRecipe):
         return self
 
     @model_validator(mode="after")
+    def _no_regularizer(self) -> PretrainingRecipe:
+        if self.regularizer is not None:
+            raise ValueError("a pre-training takes no regularizer; the training that its encoder is for does")
+        return self
+
+    @model_validator(mode="after")
     def _lengths_fit(self) -> PretrainingRecipe:
         if self.min_length > self.max_length:
             raise ValueError(f"min_length {self.min_length} must not be larger than max_length {self.max_length}")
