@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 from pathlib import Path
 
@@ -20,8 +21,9 @@ from kexue.encoders.tensorflow_checkpoint import read_tensorflow_checkpoint
 from kexue.errors import CheckpointError
 
 DIM, INNER, KEY, LAYERS, VOCABULARY = 6, 12, 4, 2, 11
-WRITTEN = Path(__file__).parent / "tensorflow_checkpoint" / "bert_model.ckpt.index"
-"""By TensorFlow 2.21 (SaveV2): the arrays of `published`, and a step."""
+WRITTEN = Path(__file__).parent / "tensorflow_checkpoint"
+"""Files that TensorFlow 2.21 wrote (SaveV2), in base64: the arrays of `published`, and a step."""
+INDEX = "bert_model.ckpt.index"
 
 
 def published() -> dict[str, np.ndarray]:
@@ -53,6 +55,16 @@ def ported(prefix: str) -> dict[str, np.ndarray]:
     return arrays | {"cls.predictions.decoder.weight": arrays[prefix + "embeddings.word_embeddings.weight"]}
 
 
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """A folder with the files that TensorFlow wrote."""
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    for file in WRITTEN.glob("*.b64"):
+        (folder / file.stem).write_bytes(base64.b64decode(file.read_text("ascii")))
+    return folder
+
+
 def exact(model: GAUForMaskedLM, ids: list[int], segments: list[int] | None = None) -> torch.Tensor:
     types = None if segments is None else torch.tensor([segments])
     return model.double()(torch.tensor([ids]), token_type_ids=types).logits[0]
@@ -74,8 +86,8 @@ def test_tensors_do_as_well_as_arrays():
     assert_close(exact(gau_alpha(tensors), [1, 2, 3]), exact(gau_alpha(published()), [1, 2, 3]))
 
 
-def test_a_checkpoint_that_tensorflow_wrote_is_read_without_it():
-    arrays = read_tensorflow_checkpoint(WRITTEN)
+def test_a_checkpoint_that_tensorflow_wrote_is_read_without_it(checkpoint):
+    arrays = read_tensorflow_checkpoint(checkpoint / INDEX)
     assert arrays.pop("global_step") == 7
     assert arrays.keys() == published().keys()
     for name, value in published().items():
@@ -83,24 +95,26 @@ def test_a_checkpoint_that_tensorflow_wrote_is_read_without_it():
         assert np.array_equal(arrays[name], value)
 
 
-def test_a_damaged_checkpoint_is_refused(tmp_path):
-    index = tmp_path / WRITTEN.name
-    index.write_bytes(WRITTEN.read_bytes()[:-3])
+def test_a_damaged_checkpoint_is_refused(checkpoint):
+    index = checkpoint / INDEX
+    whole = index.read_bytes()
+    index.write_bytes(whole[:-3])
     with pytest.raises(CheckpointError, match="does not end as a table does"):
         read_tensorflow_checkpoint(index)
-    shutil.copy(WRITTEN, index)
+    index.write_bytes(whole)
+    next(checkpoint.glob("*.data-*")).unlink()
     with pytest.raises(CheckpointError, match="there is no bert_model"):
         read_tensorflow_checkpoint(index)
 
 
 @pytest.mark.parametrize("kind", ["tensorflow", "safetensors", "npz"])
-def test_a_folder_is_converted_to_one_that_the_loaders_read(kind, tmp_path):
+def test_a_folder_is_converted_to_one_that_the_loaders_read(kind, checkpoint, tmp_path):
     source, output = tmp_path / "published", tmp_path / "ours"
     source.mkdir()
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "今", "天", "气", "很", "好", "a"]
     (source / "vocab.txt").write_text("\n".join(words), "utf-8")
     if kind == "tensorflow":
-        for file in WRITTEN.parent.iterdir():
+        for file in checkpoint.iterdir():
             shutil.copy(file, source)
     elif kind == "safetensors":
         save_file(ported("gau_alpha."), source / "model.safetensors")
