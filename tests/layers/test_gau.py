@@ -168,6 +168,18 @@ def test_the_number_of_parameters_is_3de_plus_ds_plus_4s(dim, expansion, key_dim
     assert sum(p.numel() for p in unit.parameters()) == 3 * dim * inner + dim * key_dim + 4 * key_dim
 
 
+@pytest.mark.parametrize(("name", "causal"), [choice for choice in CHOICES if choice[0] != "mixed_chunk"])
+def test_what_is_computed_again_gives_the_numbers_of_what_is_kept(name, causal):
+    lean = unit_of(attention_of(name, causal))
+    plain = unit_of(attention_of(name, causal), recompute=False)
+    x = torch.randn(2, 9, 6, dtype=torch.float64, requires_grad=True)
+    mask = torch.arange(9) < torch.tensor([9, 4])[:, None]
+    outs = [unit(x, mask)[mask] for unit in (lean, plain)]
+    assert_close(*outs)
+    pairs = zip(outs, (lean, plain), strict=True)
+    assert_close(*(torch.autograd.grad(out.square().sum(), (x, *unit.parameters())) for out, unit in pairs))
+
+
 class Identity(Attention):
     def mix(self, vectors, value, mask, dropout):
         return value

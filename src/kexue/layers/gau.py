@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
-from kexue.ops.attention import Attention, SquaredReLU, gated_attention
+from kexue.ops.attention import Attention, SquaredReLU, gated_attention, plain_gated_attention
 from kexue.ops.attention.dropout import draw_seeds
 from kexue.ops.precision import exact_dtype
 from kexue.ops.rotary import Turns, grid_turns, rotary_turns
@@ -34,6 +34,7 @@ class GatedAttentionUnit(nn.Module):
         attention: Attention | None = None,
         dropout: float = 0.0,
         rotary_base: float | None = 10000.0,
+        recompute: bool = True,
     ) -> None:
         """A unit for states of width d = `dim`.
 
@@ -44,6 +45,8 @@ class GatedAttentionUnit(nn.Module):
             attention: how values are mixed; `SquaredReLU()` where left out.
             dropout: share of the weights A set to zero in training.
             rotary_base: base of the rotary angles; None for a unit that does not know where its tokens stand.
+            recompute: keep little for the backward pass and compute the rest again; False, for attention maps only,
+                keeps everything and allows gradients of gradients and batches of gradients.
         """
         super().__init__()
         inner = expansion * dim
@@ -54,6 +57,7 @@ class GatedAttentionUnit(nn.Module):
         self.scale = nn.Parameter(torch.ones(self.attention.num_roles, key_dim))
         self.offset = nn.Parameter(torch.zeros(self.attention.num_roles, key_dim))
         self.dropout = dropout
+        self.recompute = recompute
         self.output = nn.Linear(inner, dim, bias=False)
         for linear in (self.input, self.output):
             nn.init.normal_(linear.weight, std=linear.in_features**-0.5)
@@ -72,18 +76,13 @@ class GatedAttentionUnit(nn.Module):
         What comes out at masked places means nothing, and nothing there reaches the other places.
         """
         hidden = self.input(x)
-        falls = self.training and self.dropout > 0
-        return gated_attention(
-            hidden,
-            self.scale,
-            self.offset,
-            self.output.weight.to(hidden.dtype),
-            self.attention,
-            self.turns(x, places) if turns is None else turns,
-            mask,
-            rate=self.dropout,
-            seeds=draw_seeds(len(x), x.device) if falls else None,
-        )
+        turns = self.turns(x, places) if turns is None else turns
+        output = self.output.weight.to(hidden.dtype)
+        rate = self.dropout if self.training else 0.0
+        parts = (hidden, self.scale, self.offset, output, self.attention, turns, mask)
+        if not self.recompute:
+            return plain_gated_attention(*parts, rate=rate)
+        return gated_attention(*parts, rate=rate, seeds=draw_seeds(len(x), x.device) if rate else None)
 
     def turns(self, x: Float[Tensor, "batch seq dim"], places: Shaped[Tensor, "seq axes"] | None = None) -> Turns:
         """The rotary turns of the tokens of `x`, the same for every text."""

@@ -123,7 +123,13 @@ class ConditionedUnit(nn.Module):
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(sizes.dim, elementwise_affine=False)
-        self.unit = GatedAttentionUnit(sizes.dim, key_dim=sizes.key_dim, attention=Softmax(), dropout=sizes.dropout)
+        self.unit = GatedAttentionUnit(
+            sizes.dim,
+            key_dim=sizes.key_dim,
+            attention=Softmax(),
+            dropout=sizes.dropout,
+            recompute=False,  # the likelihood takes batches of gradients
+        )
         modulation = nn.Linear(sizes.dim, 3 * sizes.dim)
         nn.init.zeros_(modulation.weight)
         nn.init.zeros_(modulation.bias)

@@ -7,6 +7,7 @@ linear       Q (K^T V) / n
 streamed     A V and its gradients without the matrix A
 dropout      of weights, from a counter
 gated        the whole unit between its projections
+plain        the same as autograd has it
 """
 
 from kexue.ops.attention.attention import Attention, Dropout
@@ -21,6 +22,7 @@ from kexue.ops.attention.maps import (
     SquaredReLUOverLength,
 )
 from kexue.ops.attention.mixed import MixedChunk
+from kexue.ops.attention.plain import plain_gated_attention
 
 __all__ = [
     "ATTENTIONS",
@@ -35,6 +37,7 @@ __all__ = [
     "SquaredReLU",
     "SquaredReLUOverLength",
     "gated_attention",
+    "plain_gated_attention",
 ]
 
 ATTENTIONS: dict[str, type[Attention]] = {
