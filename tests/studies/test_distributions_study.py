@@ -160,4 +160,4 @@ def test_data_that_is_not_known_or_not_there_is_refused_before_any_work(given, e
 def test_every_study_can_be_imported_and_run():
     from importlib import import_module
 
-    assert all(callable(import_module(f"kexue.studies.{name}").run) for name in STUDIES)
+    assert all(callable(import_module(f"kexue.studies.{name.replace('-', '_')}").run) for name in STUDIES)
