@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kexue.diffusion.denoisers import DENOISERS, DenoisingNetwork, GAUDenoiser, UNet
 from kexue.diffusion.denoisers.gau import (
+    Sizes,
     from_patches,
     grid_places,
     smallest_patch,

@@ -6,4 +6,11 @@ from kexue.layers.gau import GatedAttentionUnit
 from kexue.layers.global_pointer import EfficientGlobalPointer, GlobalPointer
 from kexue.layers.token_pair_scores import FactorizedScores, ProductScores, TokenPairScores
 
-__all__ = ["EfficientGlobalPointer", "FactorizedScores", "GatedAttentionUnit", "GlobalPointer", "ProductScores", "TokenPairScores"]
+__all__ = [
+    "EfficientGlobalPointer",
+    "FactorizedScores",
+    "GatedAttentionUnit",
+    "GlobalPointer",
+    "ProductScores",
+    "TokenPairScores",
+]
