@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kexue.diffusion.denoisers import DENOISERS, DenoisingNetwork, GAUDenoiser, UNet
 from kexue.diffusion.denoisers.gau import (
+    Sizes,
     from_patches,
     grid_places,
     smallest_patch,
@@ -204,3 +205,17 @@ def test_the_likelihood_of_a_network_can_be_computed(kind: str):
         NetworkDenoiser(network, LinearVP()), LinearVP(), x, trace=Hutchinson(2), rtol=1e-2, atol=1e-2
     )
     assert found.log_prob.isfinite().all()
+
+
+def test_many_gradients_of_gated_units_at_once_are_those_one_by_one():
+    torch.manual_seed(0)
+    network = GAUDenoiser(Sizes(1, 8, 8, patch=2, dim=16, num_layers=2, key_dim=8)).double()
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    x = torch.randn(3, 1, 8, 8, dtype=torch.float64, requires_grad=True)
+    said, weights = network(x, torch.full((3,), 0.4)), torch.randn(4, 3, 1, 8, 8, dtype=torch.float64)
+
+    def pulled(weight: torch.Tensor) -> torch.Tensor:
+        return torch.autograd.grad(said, x, weight, retain_graph=True)[0]
+
+    torch.testing.assert_close(torch.func.vmap(pulled)(weights), torch.stack([pulled(each) for each in weights]))

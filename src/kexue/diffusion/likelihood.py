@@ -148,8 +148,11 @@ class _Flow:
 
 def _products(velocity: Tensor, x: Tensor, v: Tensor) -> Tensor:
     """v times the Jacobian of each sample's velocity: v and the result [num, batch, dim]."""
-    weights = v.reshape(-1, *x.shape)
-    (rows,) = torch.autograd.grad(velocity, x, weights, retain_graph=True, is_grads_batched=True)
+
+    def product(weight: Tensor) -> Tensor:
+        return torch.autograd.grad(velocity, x, weight, retain_graph=True)[0]
+
+    rows: Tensor = torch.func.vmap(product)(v.reshape(-1, *x.shape))
     return rows.flatten(2)
 
 

@@ -15,9 +15,10 @@ from kexue.diffusion.denoisers import DENOISERS, UNet
 from kexue.diffusion.denoisers.unet import PRESETS
 from kexue.diffusion.images import read_images
 from kexue.training.generation import dataset
-from kexue.training.generation.dataset import Collator, EpochOrder
+from kexue.training.generation.dataset import Collator
 from kexue.training.generation.model import GenerationModel
 from kexue.training.generation.run import train
+from kexue.training.order import EpochOrder, Place
 from tests.diffusion.test_devices import no_waiting
 from tests.training.generation.tiny import TinyGAU, recipe, save_digits
 
@@ -104,7 +105,7 @@ def test_no_step_of_training_waits_for_the_device(cuda: str, tmp_path: Path):
     collate, order = Collator(images, chosen, torch.device(cuda)), list(EpochOrder(len(images), 8, seed=0))
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
 
-    def step(places: list[dataset.Place]) -> None:
+    def step(places: list[Place]) -> None:
         model(**collate(places))["loss"].backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()

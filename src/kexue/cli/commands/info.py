@@ -73,8 +73,8 @@ def _generator(name: str) -> None:
     ]
     if generator.label_names:
         lines.append("classes: " + ", ".join(generator.label_names))
-    if "train" in generator.recipe:
-        lines.append(f"trained on: {generator.recipe['train']}, {generator.metrics.get('steps', '?'):,} steps")
+    if "steps" in generator.metrics:
+        lines.append(f"trained on: {generator.recipe.get('train')}, {generator.metrics['steps']:,} steps")
     if "dev" in generator.metrics:
         lines.append(f"dev: {describe_losses(generator.metrics['dev'])}")
     for line in lines:

@@ -87,29 +87,65 @@ class _Gated(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        hidden, scale, offset, output, cos, sin, mask, seeds, mixed = ctx.saved_tensors
-        d_hidden, d_output = torch.empty_like(hidden), torch.zeros_like(output, dtype=exact_dtype(output))
-        d_scale, d_offset = torch.zeros_like(scale), torch.zeros_like(offset)
-        with without_autocast(hidden):
-            for some in text_blocks(hidden):
-                h_u, h_v, h_z = _parts(hidden[some], output.shape[1])
-                d_u, d_v, d_z = _parts(d_hidden[some], output.shape[1])
-                d_av = _pull_gate(gradient[some], mixed[some], h_u, output, d_output, d_u)
-                z = nn.functional.silu(h_z)
-                d_vectors, d_value = ctx.attention.pull(
-                    _vectors(z, scale, offset, Turns(cos, sin)),
-                    nn.functional.silu(h_v),
-                    _of(mask, some),
-                    _dropout(ctx.rate, seeds, some),
-                    mixed[some],
-                    d_av,
-                )
-                _pull_silu(d_value, h_v, d_v)
-                d_affine = turn(d_vectors.to(scale.dtype), Turns(cos, -sin))
-                d_scale += (d_affine * z).sum((1, 2))
-                d_offset += d_affine.sum((1, 2))
-                _pull_silu((d_affine * scale[:, None, None]).sum(0).to(h_z.dtype), h_z, d_z)
-        return d_hidden, d_scale, d_offset, d_output.to(output.dtype), *(None,) * 6
+        pulled: tuple[Tensor, ...] = _Pull.apply(gradient, *ctx.saved_tensors, ctx.attention, ctx.rate)
+        return *pulled, *(None,) * 6
+
+
+class _Pull(torch.autograd.Function):
+    """The backward pass as an operation of its own: many gradients (`torch.func.vmap`) go through it one by one."""
+
+    @staticmethod
+    def forward(gradient: Tensor, *rest: Any) -> tuple[Tensor, ...]:
+        return _pull(gradient, *rest)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        """Nothing is kept, as it is not differentiated again."""
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], gradient: Tensor, *rest: Any) -> tuple[Any, ...]:
+        pulled = [_pull(each, *rest) for each in gradient.unbind(in_dims[0] or 0)]
+        stacked = tuple(torch.stack(parts) for parts in zip(*pulled, strict=True))
+        return stacked, (0,) * len(stacked)
+
+
+def _pull(
+    gradient: Tensor,
+    hidden: Tensor,
+    scale: Tensor,
+    offset: Tensor,
+    output: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    mask: Tensor | None,
+    seeds: Tensor | None,
+    mixed: Tensor,
+    attention: Attention,
+    rate: float,
+) -> tuple[Tensor, ...]:
+    """The gradients of H, of the scales and offsets, and of W_o, given that of O."""
+    d_hidden, d_output = torch.empty_like(hidden), torch.zeros_like(output, dtype=exact_dtype(output))
+    d_scale, d_offset = torch.zeros_like(scale), torch.zeros_like(offset)
+    with without_autocast(hidden):
+        for some in text_blocks(hidden):
+            h_u, h_v, h_z = _parts(hidden[some], output.shape[1])
+            d_u, d_v, d_z = _parts(d_hidden[some], output.shape[1])
+            d_av = _pull_gate(gradient[some], mixed[some], h_u, output, d_output, d_u)
+            z = nn.functional.silu(h_z)
+            d_vectors, d_value = attention.pull(
+                _vectors(z, scale, offset, Turns(cos, sin)),
+                nn.functional.silu(h_v),
+                _of(mask, some),
+                _dropout(rate, seeds, some),
+                mixed[some],
+                d_av,
+            )
+            _pull_silu(d_value, h_v, d_v)
+            d_affine = turn(d_vectors.to(scale.dtype), Turns(cos, -sin))
+            d_scale += (d_affine * z).sum((1, 2))
+            d_offset += d_affine.sum((1, 2))
+            _pull_silu((d_affine * scale[:, None, None]).sum(0).to(h_z.dtype), h_z, d_z)
+    return d_hidden, d_scale, d_offset, d_output.to(output.dtype)
 
 
 def _pull_gate(gradient: Tensor, mixed: Tensor, h_u: Tensor, output: Tensor, d_output: Tensor, d_u: Tensor) -> Tensor:
