@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
-from kexue.ops.attention import Attention, SquaredReLU, gated_attention, plain_gated_attention
+from kexue.ops.attention import Attention, AttentionMap, SquaredReLU, gated_attention, plain_gated_attention
 from kexue.ops.attention.dropout import draw_seeds
 from kexue.ops.precision import exact_dtype
 from kexue.ops.rotary import Turns, grid_turns, rotary_turns
@@ -53,6 +53,8 @@ class GatedAttentionUnit(nn.Module):
         self.key_dim = key_dim
         self.rotary_base = rotary_base
         self.attention = SquaredReLU() if attention is None else attention
+        if not recompute and not isinstance(self.attention, AttentionMap):
+            raise ValueError(f"recompute=False needs an attention map, not {self.attention!r}")
         self.input = nn.Linear(dim, 2 * inner + key_dim, bias=False)
         self.scale = nn.Parameter(torch.ones(self.attention.num_roles, key_dim))
         self.offset = nn.Parameter(torch.zeros(self.attention.num_roles, key_dim))
@@ -79,10 +81,14 @@ class GatedAttentionUnit(nn.Module):
         turns = self.turns(x, places) if turns is None else turns
         output = self.output.weight.to(hidden.dtype)
         rate = self.dropout if self.training else 0.0
-        parts = (hidden, self.scale, self.offset, output, self.attention, turns, mask)
-        if not self.recompute:
-            return plain_gated_attention(*parts, rate=rate)
-        return gated_attention(*parts, rate=rate, seeds=draw_seeds(len(x), x.device) if rate else None)
+        if isinstance(self.attention, AttentionMap) and not self.recompute:
+            return plain_gated_attention(
+                hidden, self.scale, self.offset, output, self.attention, turns, mask, rate=rate
+            )
+        seeds = draw_seeds(len(x), x.device) if rate else None
+        return gated_attention(
+            hidden, self.scale, self.offset, output, self.attention, turns, mask, rate=rate, seeds=seeds
+        )
 
     def turns(self, x: Float[Tensor, "batch seq dim"], places: Shaped[Tensor, "seq axes"] | None = None) -> Turns:
         """The rotary turns of the tokens of `x`, the same for every text."""

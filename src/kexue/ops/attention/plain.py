@@ -31,4 +31,5 @@ def plain_gated_attention(
     u, v, z = nn.functional.silu(hidden).split([inner, inner, scale.shape[1]], dim=-1)
     query, key = turn(z * scale[:, None, None] + offset[:, None, None], turns).to(v.dtype).unbind()
     weights = nn.functional.dropout(attention(query, key, mask), rate)
-    return (u * (weights @ v)) @ output.mT
+    out: Tensor = (u * (weights @ v)) @ output.mT
+    return out
