@@ -87,7 +87,7 @@ class _Gated(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        pulled: tuple[Tensor, ...] = _Pull.apply(gradient, *ctx.saved_tensors, ctx.attention, ctx.rate)
+        pulled: tuple[Tensor, ...] = _Pull.apply(gradient, *ctx.saved_tensors, ctx.attention, ctx.rate)  # type: ignore[no-untyped-call]
         return *pulled, *(None,) * 6
 
 
