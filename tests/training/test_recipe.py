@@ -49,7 +49,7 @@ def test_a_misspelt_constraint_gives_the_right_one():
         ({"seed": -1}, "seed = -1"),
         ({"seed": 2**32}, "seed = 4294967296"),
         ({"head_dim": 7}, "head_dim = 7"),
-        ({"head": "casrel"}, "head = 'casrel'"),
+        ({"head": "casrell"}, "head = 'casrell'"),
         ({"device": "cuda:1"}, "device = 'cuda:1'"),
         ({"constraints": {"x": {"functional": "perhaps"}}}, "constraints.x.functional = 'perhaps'"),
     ],

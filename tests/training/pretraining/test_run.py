@@ -101,7 +101,7 @@ def test_the_folder_tells_how_it_was_made(unbroken: Path, texts: Path):
 def test_a_pre_trained_encoder_knows_more_than_frequencies_and_is_taken_by_train(language: str, tmp_path: Path):
     source = {"English": english(800), "Chinese": chinese(150)}[language]
     name = {"English": "phee", "Chinese": "cnshipnet"}[language]
-    quick = {"epochs": 4, "eval_steps": 1000, "save_steps": 1000, "batch_size": 16, "learning_rate": 1e-2}
+    quick = {"epochs": 6, "eval_steps": 1000, "save_steps": 1000, "batch_size": 16, "learning_rate": 1e-2}
     given = recipe(save_texts(tmp_path, source), tmp_path / "encoder", **quick)
     folder = pretrain(given, console=QUIET)
     metrics = read_json(folder / MANIFEST)["metrics"]

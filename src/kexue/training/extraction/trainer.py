@@ -109,7 +109,7 @@ class ExtractionTrainer(ResumableTrainer):
         """The scores of the model in a folder, without dropout."""
         teacher: ExtractionModel = self.teachers[folder]
         with self.accelerator.autocast():
-            hidden = teacher.hidden_states(WindowBatch(*(inputs[name] for name in WindowBatch.__slots__)))
+            hidden = teacher.hidden_states(WindowBatch(*(inputs.get(name) for name in WindowBatch.__slots__)))
             return SaidOfTexts(teacher.head.scores(hidden), inputs["mask"])
 
     # --- dev ---

@@ -37,5 +37,11 @@ class RDrop(Regularizer):
     def check(self, job: Job) -> None:
         """Without dropout both passes are the same."""
         name_of(self.divergence, job)
-        if not any(isinstance(module, nn.Dropout) and module.p > 0 for module in job.model.modules()):
+        if not any(_drops(module) for module in job.model.modules()):
             raise OptionError("regularizer 'rdrop' compares two passes that differ by dropout, and this model has none")
+
+
+def _drops(module: nn.Module) -> bool:
+    """Whether something falls in it by chance: a dropout layer, or a unit that has a rate of its own."""
+    rate = module.p if isinstance(module, nn.Dropout) else getattr(module, "dropout", 0.0)
+    return isinstance(rate, float) and rate > 0
