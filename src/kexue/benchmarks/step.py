@@ -104,7 +104,7 @@ def _through_head(model: ExtractionModel, states: Tensor, batch: dict[str, Tenso
 @torch.no_grad()
 def _states(model: ExtractionModel, batch: dict[str, Tensor], context: Callable[[], Any]) -> Tensor:
     with context():
-        return model.hidden_states(WindowBatch(*(batch[name] for name in WindowBatch.__slots__)))
+        return model.hidden_states(WindowBatch(*(batch.get(name) for name in WindowBatch.__slots__)))
 
 
 def _passes(

@@ -87,7 +87,10 @@ class _Gated(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        pulled: tuple[Tensor, ...] = _Pull.apply(gradient, *ctx.saved_tensors, ctx.attention, ctx.rate)  # type: ignore[no-untyped-call]
+        given = gradient, *ctx.saved_tensors, ctx.attention, ctx.rate
+        if torch.compiler.is_compiling():  # which traces no function of torch's within another's backward pass
+            return *_pull(*given), *(None,) * 6
+        pulled: tuple[Tensor, ...] = _Pull.apply(*given)  # type: ignore[no-untyped-call]
         return *pulled, *(None,) * 6
 
 
