@@ -54,7 +54,7 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(fitted: Path, tmp_path
 @pytest.mark.slow
 def test_an_interrupt_says_no_traceback_and_the_job_goes_on_afterwards(fitted: Path, tmp_path: Path):
     text = "\n".join(item.text for item in sentences(10)) + "\n"
-    (tmp_path / "in.txt").write_text(text * 300)
+    (tmp_path / "in.txt").write_text(text * 900)
     command = [*KEXUE, "extract", str(fitted), str(tmp_path / "in.txt"), "--output", str(tmp_path / "out.jsonl")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
         assert "documents" in process.stderr.readline()
@@ -63,5 +63,5 @@ def test_an_interrupt_says_no_traceback_and_the_job_goes_on_afterwards(fitted: P
     assert process.returncode == 130
     run = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=True)
     counts = [int(line.split()[0]) for line in run.stderr.splitlines()]
-    assert counts[0] == 3000 and counts[-1] == 3000
-    assert len((tmp_path / "out.jsonl").read_text("utf-8").splitlines()) == 3000
+    assert counts[0] == 9000 and counts[-1] == 9000
+    assert len((tmp_path / "out.jsonl").read_text("utf-8").splitlines()) == 9000
