@@ -63,5 +63,5 @@ def test_an_interrupt_says_no_traceback_and_the_job_goes_on_afterwards(fitted: P
     assert process.returncode == 130
     run = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=True)
     counts = [int(line.split()[0]) for line in run.stderr.splitlines()]
-    assert counts[0] == 9000 and counts[-1] == 9000
+    assert 2048 < counts[0] <= counts[-1] == 9000  # what was done before the interrupt is not done again
     assert len((tmp_path / "out.jsonl").read_text("utf-8").splitlines()) == 9000
