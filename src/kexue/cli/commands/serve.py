@@ -13,7 +13,7 @@ from kexue.cli.console import err, quiet
 def serve(
     models: Annotated[
         list[str],
-        typer.Argument(metavar="MODEL...", help="Folders of trained models or hub ids; NAME=FOLDER gives a name."),
+        typer.Argument(metavar="MODEL", help="Folders of trained models or hub ids; NAME=FOLDER gives a name."),
     ],
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
