@@ -11,7 +11,7 @@ labels may stand at its ends; the constraint on types and the roles are one and 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import ClassVar, TypeVar
@@ -241,6 +241,15 @@ def close_relations(relations: Iterable[Relation], schema: Schema) -> list[Relat
             if known is None or (fact.score or 0.0) > (known.score or 0.0):
                 closed[fact] = fact
     return list(closed.values())
+
+
+def stack_links(links: Sequence[Links], turned: Callable[[list[Pair]], list[Pair]] = list) -> dict[str, Tensor]:
+    """The positives of a batch for heads that score spans, links of starts and of ends; `turned` directs links."""
+    return {
+        "span_positives": stack_positives([link.spans for link in links]),
+        "start_positives": stack_positives([turned(link.starts) for link in links]),
+        "end_positives": stack_positives([turned(link.ends) for link in links]),
+    }
 
 
 def stack_positives(pairs: Sequence[Sequence[Pair]]) -> Tensor:

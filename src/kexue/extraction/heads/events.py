@@ -17,8 +17,9 @@ from torch import Tensor
 
 from kexue.extraction.decoding import Bounds, Candidates, best_of, decode
 from kexue.extraction.events import EventLabels
+from kexue.extraction.heads.gplinker import linked_loss
 from kexue.extraction.heads.head import Head
-from kexue.extraction.links import Links, Pair, distinct, stack_positives
+from kexue.extraction.links import Links, Pair, distinct, stack_links
 from kexue.extraction.reach import Reach
 from kexue.extraction.tasks import EVENTS, Task
 from kexue.layers.global_pointer import EfficientGlobalPointer, GlobalPointer
@@ -74,18 +75,11 @@ class EventLinker(Head):
     @staticmethod
     def targets(links: list[Links]) -> dict[str, Tensor]:
         """The positives of a batch, long[n, 4] of (text, label, first, second) for each of the three scorers."""
-        return {
-            "span_positives": stack_positives([link.spans for link in links]),
-            "start_positives": stack_positives([_undirected(link.starts) for link in links]),
-            "end_positives": stack_positives([_undirected(link.ends) for link in links]),
-        }
+        return stack_links(links, _undirected)
 
     def loss(self, hidden: Tensor, mask: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         """The multi-label loss summed over all labels, float[batch]."""
-        spans: Tensor = self.spans(hidden).loss(targets["span_positives"], mask)
-        starts: Tensor = self.starts(hidden).loss(targets["start_positives"], mask)
-        ends: Tensor = self.ends(hidden).loss(targets["end_positives"], mask)
-        return spans.sum(1) + starts.sum(1) + ends.sum(1)
+        return linked_loss(self.spans(hidden), self.starts(hidden), self.ends(hidden), mask, targets)
 
     def decode(
         self,

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from kexue.extraction.decoding import Bounds, Candidates, decode
 from kexue.extraction.heads.head import Head
-from kexue.extraction.links import Links, SpanLabels, stack_positives
+from kexue.extraction.links import Links, SpanLabels, stack_links
 from kexue.extraction.reach import Reach
 from kexue.layers.global_pointer import EfficientGlobalPointer, GlobalPointer
 from kexue.layers.token_pair_scores import TokenPairScores
@@ -56,11 +56,7 @@ class GPLinker(Head):
     @staticmethod
     def targets(links: list[Links]) -> dict[str, Tensor]:
         """The positives of a batch, long[n, 4] of (text, label, start, end) for each of the three scorers."""
-        return {
-            "span_positives": stack_positives([link.spans for link in links]),
-            "start_positives": stack_positives([link.starts for link in links]),
-            "end_positives": stack_positives([link.ends for link in links]),
-        }
+        return stack_links(links)
 
     def loss(self, hidden: Tensor, mask: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         """The multi-label loss summed over all labels, float[batch]."""
@@ -73,11 +69,7 @@ class GPLinker(Head):
     def loss_of(self, scores: tuple[TokenPairScores, ...], mask: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         """The loss of scores that `scores` gave."""
         spans, starts, ends = scores
-        return (
-            spans.loss(targets["span_positives"], mask).sum(1)
-            + starts.loss(targets["start_positives"], mask).sum(1)
-            + ends.loss(targets["end_positives"], mask).sum(1)
-        )
+        return linked_loss(spans, starts, ends, mask, targets)
 
     def decode(
         self,
@@ -99,3 +91,14 @@ class GPLinker(Head):
             bounds=bounds,
             reach=reach,
         )
+
+
+def linked_loss(
+    spans: TokenPairScores, starts: TokenPairScores, ends: TokenPairScores, mask: Tensor, targets: Mapping[str, Tensor]
+) -> Tensor:
+    """The multi-label loss of the three scorers summed over their labels, float[batch]."""
+    return (
+        spans.loss(targets["span_positives"], mask).sum(1)
+        + starts.loss(targets["start_positives"], mask).sum(1)
+        + ends.loss(targets["end_positives"], mask).sum(1)
+    )

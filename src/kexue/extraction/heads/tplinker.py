@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from kexue.extraction.decoding import Bounds, Candidates, decode
 from kexue.extraction.heads.head import Head
-from kexue.extraction.links import Links, SpanLabels, stack_positives
+from kexue.extraction.links import Links, SpanLabels, stack_links
 from kexue.extraction.reach import Reach
 from kexue.layers.handshaking import Handshaking, HandshakingScores
 from kexue.layers.linear import linear
@@ -121,11 +121,7 @@ class HandshakingHead(Head):
     @staticmethod
     def targets(links: list[Links]) -> dict[str, Tensor]:
         """The positives of a batch, long[n, 4] of (text, label, from, to) for spans, links of starts and of ends."""
-        return {
-            "span_positives": stack_positives([link.spans for link in links]),
-            "start_positives": stack_positives([link.starts for link in links]),
-            "end_positives": stack_positives([link.ends for link in links]),
-        }
+        return stack_links(links)
 
     def loss(self, hidden: Tensor, mask: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         """The loss summed over the pairs of each text, float[batch]."""
