@@ -32,7 +32,7 @@ from kexue.pipelines.generator import Condition
 from kexue.server.batcher import ClosedError, OverloadError
 from kexue.server.drawings import Drawing, GeneratorHost
 from kexue.server.hosts import ExtractorHost, Host, Question, choose_host
-from kexue.server.metrics import Watched
+from kexue.server.metrics import Measures, Watched
 from kexue.server.protection import ApiKeys, BodyLimit, BrowserHeaders
 from kexue.server.requests import ExtractRequest, ExtractResponse, GenerateRequest, Health, Problem
 from kexue.server.settings import Settings
@@ -239,15 +239,10 @@ def _protect(app: FastAPI, hosts: Mapping[str, Host], settings: Settings) -> Non
             allow_headers=["authorization", "content-type"],
         )
     app.add_middleware(BrowserHeaders)
-    app.state.hosts, app.state.watched = hosts, []
-
-    def watch(inner: Any) -> Watched:
-        watched = Watched(inner, hosts, ("/", "/extract", "/generate", "/models", "/health", "/metrics"))
-        app.state.watched.append(watched)
-        return watched
-
-    app.add_middleware(watch)
+    app.state.hosts, measures = hosts, Measures(hosts)
+    paths = ("/", "/extract", "/generate", "/models", "/health", "/metrics")
+    app.add_middleware(Watched, measures=measures, paths=paths)
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:
-        return Response(app.state.watched[0].text(), media_type="text/plain; version=0.0.4")
+        return Response(measures.text(), media_type="text/plain; version=0.0.4")

@@ -40,22 +40,29 @@ class Batches(Collector):
         return waiting, items, batches
 
 
-class Watched:
-    """Counts and times every request by path and status."""
+class Measures:
+    """All that is counted and timed."""
 
-    def __init__(self, app: ASGIApp, hosts: Mapping[str, Host], paths: Iterable[str]) -> None:
-        self.app = app
-        self.paths = frozenset(paths)
-        self.registry = CollectorRegistry()
-        self.registry.register(Batches(hosts))
-        self.requests = Counter("kexue_requests", "Requests answered.", ["path", "status"], registry=self.registry)
+    def __init__(self, hosts: Mapping[str, Host]) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(Batches(hosts))
+        self.requests = Counter("kexue_requests", "Requests answered.", ["path", "status"], registry=self._registry)
         self.seconds = Histogram(
-            "kexue_request_seconds", "From request to answer.", ["path"], buckets=SECONDS, registry=self.registry
+            "kexue_request_seconds", "From request to answer.", ["path"], buckets=SECONDS, registry=self._registry
         )
 
     def text(self) -> bytes:
         """All measures as Prometheus reads them."""
-        return generate_latest(self.registry)
+        return generate_latest(self._registry)
+
+
+class Watched:
+    """Counts and times every request by path and status."""
+
+    def __init__(self, app: ASGIApp, measures: Measures, paths: Iterable[str]) -> None:
+        self.app = app
+        self.measures = measures
+        self.paths = frozenset(paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on and watch the answer."""
@@ -67,10 +74,10 @@ class Watched:
 
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self.requests.labels(path, message["status"]).inc()
+                self.measures.requests.labels(path, message["status"]).inc()
             await send(message)
 
         try:
             await self.app(scope, receive, watched)
         finally:
-            self.seconds.labels(path).observe(time.monotonic() - began)
+            self.measures.seconds.labels(path).observe(time.monotonic() - began)
