@@ -23,10 +23,11 @@ from kexue.extraction.checkpoint import load_checkpoint
 from kexue.extraction.formats import read_documents, write_documents
 from kexue.manifest import MANIFEST
 from kexue.training.extraction.run import train as train_extractor
+from kexue.training.network import default_learning_rate
 from kexue.training.pretraining.budget import budget_file
 from kexue.training.pretraining.data import load_pretraining_data
 from kexue.training.pretraining.recipe import PretrainingRecipe
-from kexue.training.pretraining.run import default_learning_rate, make_trainer, pretrain
+from kexue.training.pretraining.run import make_trainer, pretrain
 from kexue.training.pretraining.trainer import guess_by_frequency, measure_dev
 from tests.training.killing import Moment
 from tests.training.pretraining import killed

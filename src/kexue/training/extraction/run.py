@@ -10,7 +10,6 @@ from pathlib import Path
 from rich.console import Console
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, set_seed
 
-from kexue.encoders.gau import PRESETS
 from kexue.encoders.loading import load_encoder
 from kexue.encoders.tokenization import TextTokenizer
 from kexue.extraction.checkpoint import Checkpoint, save_checkpoint
@@ -27,6 +26,7 @@ from kexue.training.extraction.dataset import ExtractionDataset
 from kexue.training.extraction.recipe import ExtractionRecipe
 from kexue.training.extraction.trainer import ExtractionTrainer
 from kexue.training.memory import describe, forget, refuse_finished, refuse_other_training, remember
+from kexue.training.network import checkpoint_activations, choose_attention, default_learning_rate
 from kexue.training.processes import is_first_process, leave_together
 from kexue.training.progress import ProgressReport
 
@@ -67,8 +67,7 @@ def make_trainer(
     """The model on its encoder, the datasets, and the trainer around them."""
     encoder, tokenizer = load_encoder(recipe.encoder, texts=[item.text for item in data.train])
     text_tokenizer = TextTokenizer(tokenizer)
-    if choose_device(recipe.device).type == "cpu" and encoder.config._attn_implementation == "sdpa":
-        encoder.set_attn_implementation("eager")  # a quarter faster in training, where dropout rules out fused kernels
+    choose_attention(encoder, choose_device(recipe.device))
     dataset = ExtractionDataset(data.train, text_tokenizer, HEADS[recipe.head].task.encoder(data.schema))
     reach = Reach.of((example.links for example in dataset.examples), data.train)
     model = build_model(encoder, data.schema, recipe, reach=reach, max_window=text_tokenizer.max_window)
@@ -79,15 +78,10 @@ def make_trainer(
         dataset,
         data.dev,
         recipe,
-        encoder_lr=recipe.encoder_lr or default_encoder_lr(recipe.encoder, encoder.config.hidden_size),
+        encoder_lr=recipe.encoder_lr or default_learning_rate(recipe.encoder, encoder.config.hidden_size),
         callbacks=callbacks,
     )
     return trainer, tokenizer
-
-
-def default_encoder_lr(name: str, width: int) -> float:
-    """1e-3 from scratch; 3e-4 for a pretrained encoder of 384, less for wider ones: 7.5e-5 for 768 (docs/log.md)."""
-    return 1e-3 if name in PRESETS else 3e-4 * (384 / width) ** 2
 
 
 def build_model(
@@ -120,9 +114,7 @@ def build_model(
     )
     model = ExtractionModel(config, encoder).to(choose_device(recipe.device))
     if recipe.gradient_checkpointing:
-        # The first name is that of transformers 5.20 and later, which warns at the other one.
-        names = ("activation_checkpointing_enable", "gradient_checkpointing_enable")
-        next(getattr(encoder, name) for name in names if hasattr(encoder, name))()
+        checkpoint_activations(encoder)
     return model
 
 

@@ -12,13 +12,14 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, set_seed
 
 from kexue import manifest
-from kexue.encoders.loading import is_preset, position_limit, quiet_transformers
+from kexue.encoders.loading import position_limit, quiet_transformers
 from kexue.encoders.masked_lm import load_masked_lm
 from kexue.encoders.tokenization import TextTokenizer
 from kexue.files import atomic_folder
 from kexue.manifest import MANIFEST
 from kexue.ops.device import choose_device
 from kexue.training.memory import describe, forget, refuse_finished, refuse_other_training, remember
+from kexue.training.network import checkpoint_activations, choose_attention, default_learning_rate
 from kexue.training.pretraining.budget import budget_file, with_epochs
 from kexue.training.pretraining.data import PretrainingData, forget_corpus, load_pretraining_data
 from kexue.training.pretraining.dataset import Batches, text_lengths
@@ -99,22 +100,14 @@ def make_trainer(
 
 def _prepare(model: PreTrainedModel, recipe: PretrainingRecipe) -> None:
     """Settings for the time of the training; the configuration keeps its own."""
-    if choose_device(recipe.device).type == "cpu" and model.config._attn_implementation == "sdpa":
-        model.set_attn_implementation("eager")  # a quarter faster in training, where dropout rules out fused kernels
+    choose_attention(model, choose_device(recipe.device))
     model.config.sparse_prediction = True  # for models that know it: only what is hidden is scored
     if recipe.dropout is not None:
         for module in model.modules():
             if isinstance(module, nn.Dropout):
                 module.p = recipe.dropout
     if recipe.gradient_checkpointing:
-        # The first name is that of transformers 5.20 and later, which warns at the other one.
-        names = ("activation_checkpointing_enable", "gradient_checkpointing_enable")
-        next(getattr(model, name) for name in names if hasattr(model, name))()
-
-
-def default_learning_rate(name: str, width: int) -> float:
-    """1e-3 from scratch, 3e-4 for a pre-trained encoder of 384, less for wider ones: 7.5e-5 for 768."""
-    return 1e-3 if is_preset(name) else 3e-4 * (384 / width) ** 2
+        checkpoint_activations(model)
 
 
 def default_warmup(model: PreTrainedModel) -> float:
