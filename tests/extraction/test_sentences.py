@@ -69,4 +69,4 @@ def test_a_place_is_numbered_by_the_sentence_that_it_stands_in():
     ("size", "expected"), [(1, [0, 4, 8, 12, 16]), (2, [0, 4, 12]), (3, [0, 8]), (5, [0]), (9, [0])]
 )
 def test_parts_are_about_as_long_and_never_longer_than_they_may(size: int, expected: list[int]):
-    assert part_starts("Aa. Bb. Cc. Dd. Ee.", size) == expected
+    assert part_starts(sentence_starts("Aa. Bb. Cc. Dd. Ee."), size) == expected

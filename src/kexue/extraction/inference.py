@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+from transformers import PretrainedConfig
 
 from kexue.encoders.tokenization import TextTokenizer, Tokens
 from kexue.encoders.windows import collate
 from kexue.extraction.decoding import Bounds, Candidates
 from kexue.extraction.model import ExtractionModel
-from kexue.extraction.sentences import part_starts, sentence_numbers
+from kexue.extraction.sentences import number_places, part_starts, sentence_starts
 
 BATCH_TOKENS = {"cpu": 2048}  # tokens in one batch, padding included; larger batches gain nothing on a CPU
 BATCH_TOKENS_OF_OTHERS = 16384  # a GPU is idle most of the time on smaller ones
@@ -63,19 +64,23 @@ def find_candidates(
     size = batch_tokens or BATCH_TOKENS.get(model.device.type, BATCH_TOKENS_OF_OTHERS)
     for batch in batches_of_like_length(lengths, batch_tokens=size, batch_size=batch_size):
         own = [tokens[index] for index in batch]
-        parts = [_parts(texts[index], tokens[index], config.sentences) for index in batch]
-        numbers = [sentence_numbers(texts[index], tokens[index].starts) for index in batch]
+        parts, numbers = zip(*(_sentences(texts[index], tokens[index], config) for index in batch), strict=True)
         windows = collate(own, tokenizer, window=config.window, overlap=config.overlap, parts=parts, sentences=numbers)
         found = model.extract(windows, floor=floor, bounds=bounds)
         for index, starts, sentences, candidates in zip(batch, parts, numbers, found, strict=True):
             yield Found(index, tokens[index], _within(candidates, starts, sentences, config.sentence_distance))
 
 
-def _parts(text: str, tokens: Tokens, sentences: int | None) -> list[int]:
-    """The tokens at which the parts begin that the encoder reads apart."""
-    if sentences is None:
-        return [0]
-    return [bisect_left(tokens.starts, start) for start in part_starts(text, sentences)]
+def _sentences(text: str, tokens: Tokens, config: PretrainedConfig) -> tuple[list[int], list[int]]:
+    """The tokens at which the parts begin that are read apart, and the number of the sentence of every token.
+
+    All is one part and one sentence for a model that sets no limits to either.
+    """
+    if config.sentences is None and config.sentence_distance is None:
+        return [0], [0] * len(tokens)
+    starts = sentence_starts(text)
+    begins = starts[:1] if config.sentences is None else part_starts(starts, config.sentences)
+    return [bisect_left(tokens.starts, begin) for begin in begins], number_places(starts, tokens.starts)
 
 
 def _within(candidates: Candidates, parts: Sequence[int], sentences: Sequence[int], distance: int | None) -> Candidates:

@@ -33,13 +33,16 @@ def sentence_starts(text: str) -> list[int]:
 
 def sentence_numbers(text: str, places: Sequence[int]) -> list[int]:
     """The number of the sentence in which each of these characters stands, counted from 0."""
-    starts = sentence_starts(text)
+    return number_places(sentence_starts(text), places)
+
+
+def number_places(starts: Sequence[int], places: Sequence[int]) -> list[int]:
+    """The same, where it is known at which characters the sentences begin."""
     return [bisect_right(starts, place) - 1 for place in places]
 
 
-def part_starts(text: str, size: int) -> list[int]:
-    """The characters at which parts of at most `size` sentences begin, all of about as many."""
-    starts = sentence_starts(text)
+def part_starts(starts: Sequence[int], size: int) -> list[int]:
+    """Of the starts of sentences those at which parts of at most `size` sentences begin, all of about as many."""
     count = -(-len(starts) // size)
     return [starts[index * len(starts) // count] for index in range(count)]
 
