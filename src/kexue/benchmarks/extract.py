@@ -29,13 +29,20 @@ from kexue.benchmarks.measuring.options import begin, make_parser
 from kexue.benchmarks.measuring.report import Report, Target
 from kexue.benchmarks.measuring.timing import Elapsed, Run, Stopwatch, interleaved
 from kexue.benchmarks.real import add_model_options, demo_sentences, shrink_model, trained_model
+from kexue.encoders.tokenization import Tokens
 from kexue.encoders.windows import WindowBatch, collate
 from kexue.extraction.document import Document
-from kexue.extraction.inference import BATCH_TOKENS, Found, batches_of_like_length
+from kexue.extraction.inference import BATCH_TOKENS, PADDING, Found, batches_of_like_length
 from kexue.pipelines.bulk import extract_file
 from kexue.pipelines.extractor import CHUNK, Extractor
 
 Stages = dict[str, Elapsed]
+
+
+def like_length(tokens: Sequence[Tokens]) -> Iterator[list[int]]:
+    """The batches of an extraction on a CPU."""
+    lengths = [len(own) for own in tokens]
+    return batches_of_like_length(lengths, batch_tokens=BATCH_TOKENS["cpu"], padding=PADDING["cpu"])
 
 
 def batches_of(extractor: Extractor, documents: Sequence[Document]) -> list[WindowBatch]:
@@ -43,7 +50,7 @@ def batches_of(extractor: Extractor, documents: Sequence[Document]) -> list[Wind
     config, tokenizer, batches = extractor.model.config, extractor.tokenizer, []
     for first in range(0, len(documents), CHUNK):
         tokens = tokenizer([document.text for document in documents[first : first + CHUNK]])
-        for chosen in batches_of_like_length([len(own) for own in tokens], batch_tokens=BATCH_TOKENS["cpu"]):
+        for chosen in like_length(tokens):
             own = [tokens[index] for index in chosen]
             batches.append(collate(own, tokenizer, window=config.window, overlap=config.overlap))
     return batches
@@ -72,7 +79,7 @@ def staged(extractor: Extractor, documents: Sequence[Document]) -> Stages:
         with _stage(stages, "tokenising"):
             tokens = extractor.tokenizer([document.text for document in chunk])
         results: dict[int, Document] = {}
-        for chosen in batches_of_like_length([len(own) for own in tokens], batch_tokens=BATCH_TOKENS["cpu"]):
+        for chosen in like_length(tokens):
             with _stage(stages, "windows"):
                 own = [tokens[index] for index in chosen]
                 batch = collate(own, extractor.tokenizer, window=config.window, overlap=config.overlap)

@@ -17,6 +17,8 @@ from kexue.extraction.sentences import number_places, part_starts, sentence_star
 
 BATCH_TOKENS = {"cpu": 2048}  # tokens in one batch, padding included; larger batches gain nothing on a CPU
 BATCH_TOKENS_OF_OTHERS = 16384  # a GPU is idle most of the time on smaller ones
+PADDING = {"cpu": 64}  # tokens that may be padded in a batch: about what one more batch would cost
+PADDING_OF_OTHERS = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +31,23 @@ class Found:
 
 
 def batches_of_like_length(
-    lengths: Sequence[int], *, batch_tokens: int, batch_size: int | None = None
+    lengths: Sequence[int], *, batch_tokens: int, batch_size: int | None = None, padding: int | None = None
 ) -> Iterator[list[int]]:
-    """Indices in batches, longest first, so that a batch wastes little padding and memory peaks at the start."""
+    """Indices in batches, longest first, so that memory peaks at the start.
+
+    A batch has at most `batch_tokens` tokens with its padding, `batch_size` texts, and `padding` tokens of padding. To
+    pad until that costs as much as another batch, and then to begin one, is never twice as dear as the best partition.
+    """
     batch: list[int] = []
-    width = 0
+    width = padded = 0
     for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
-        width = width or max(1, lengths[index])
-        if batch and ((len(batch) + 1) * width > batch_tokens or len(batch) == batch_size):
+        padded += width - lengths[index]
+        full = (len(batch) + 1) * width > batch_tokens or len(batch) == batch_size
+        if batch and (full or (padding is not None and padded > padding)):
             yield batch
-            batch, width = [], max(1, lengths[index])
+            batch = []
+        if not batch:
+            width, padded = max(1, lengths[index]), 0
         batch.append(index)
     if batch:
         yield batch
@@ -62,7 +71,8 @@ def find_candidates(
     config = model.config
     lengths = [len(item) for item in tokens]
     size = batch_tokens or BATCH_TOKENS.get(model.device.type, BATCH_TOKENS_OF_OTHERS)
-    for batch in batches_of_like_length(lengths, batch_tokens=size, batch_size=batch_size):
+    padding = PADDING.get(model.device.type, PADDING_OF_OTHERS)
+    for batch in batches_of_like_length(lengths, batch_tokens=size, batch_size=batch_size, padding=padding):
         own = [tokens[index] for index in batch]
         parts, numbers = zip(*(_sentences(texts[index], tokens[index], config) for index in batch), strict=True)
         windows = collate(own, tokenizer, window=config.window, overlap=config.overlap, parts=parts, sentences=numbers)

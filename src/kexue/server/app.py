@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
@@ -33,6 +32,7 @@ from kexue.server.batcher import ClosedError, OverloadError
 from kexue.server.drawings import Drawing, GeneratorHost
 from kexue.server.hosts import ExtractorHost, Host, Question, choose_host
 from kexue.server.metrics import Measures, Watched
+from kexue.server.overload import Refusal, retry_after
 from kexue.server.protection import ApiKeys, BodyLimit, BrowserHeaders
 from kexue.server.requests import ExtractRequest, ExtractResponse, GenerateRequest, Health, Problem
 from kexue.server.settings import Settings
@@ -201,7 +201,7 @@ def _add_errors(app: FastAPI) -> None:
         return JSONResponse(Problem(error=error).model_dump(), status, headers)
 
     answers: dict[type[Exception], Callable[[Any], JSONResponse]] = {
-        OverloadError: lambda error: problem(str(error), 503, {"retry-after": str(math.ceil(error.retry_after))}),
+        OverloadError: lambda error: problem(str(error), 503, retry_after(error)),
         ClosedError: lambda error: problem(str(error), 503, {"retry-after": "5"}),
         KexueError: lambda error: problem(str(error), 422),
         RequestValidationError: lambda error: problem(_explain(error), 422),
@@ -228,6 +228,11 @@ def _explain(error: RequestValidationError) -> str:
 
 def _protect(app: FastAPI, hosts: Mapping[str, Host], settings: Settings) -> None:
     """The last one added is asked first."""
+    jobs = {"/extract": ExtractorHost, "/generate": GeneratorHost}
+    batchers = {
+        path: [host.batcher for host in hosts.values() if isinstance(host, kind)] for path, kind in jobs.items()
+    }
+    app.add_middleware(Refusal, batchers=batchers)
     app.add_middleware(BodyLimit, max_bytes=settings.max_bytes)
     if settings.api_keys:
         app.add_middleware(ApiKeys, keys=settings.api_keys)

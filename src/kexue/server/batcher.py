@@ -1,6 +1,6 @@
 """Requests of many clients as few passes through a model: what waits while one batch runs becomes the next.
 
-    submit -> bounded queue -> one thread: take a batch, run it -> futures
+    submit -> bounded queue -> threads: take a batch, run it -> futures
 
 Nobody waits on purpose: a lone request runs at once, and under load batches fill by themselves. How long a new request
 would wait is the work before it over the measured rate; where that is more than the budget it is refused at once, so
@@ -9,6 +9,7 @@ the queue is bounded in time, whatever the length of texts and the speed of the 
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -49,13 +50,14 @@ class _Waiting(Generic[Item, Result]):
 
 
 class Batcher(Generic[Item, Result]):
-    """One thread that runs `work` on batches of what is submitted, first come first served.
+    """Threads that run `work` on batches of what is submitted, first come first served.
 
     Args:
         work: items to results, in order.
         cost: how much work an item is, in any unit.
         budget: seconds within which a request is to be begun; more is refused.
-        rate: units of cost a second, a first guess that every batch corrects.
+        rate: units of cost a second and thread, a first guess that every batch corrects.
+        threads: batches at the same time.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Batcher(Generic[Item, Result]):
         *,
         budget: float,
         rate: float,
+        threads: int = 1,
     ) -> None:
         self.work, self.cost, self.budget, self.rate = work, cost, budget, rate
         self.batches = 0
@@ -72,28 +75,33 @@ class Batcher(Generic[Item, Result]):
         self._queue: deque[_Waiting[Item, Result]] = deque()
         self._ahead = 0.0  # cost of what waits and of what runs
         self._changed = threading.Condition()
+        self._idle = 0
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
-        self._thread.start()
+        self._threads = [threading.Thread(target=self._run, name="batcher", daemon=True) for _ in range(threads)]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def waiting(self) -> int:
         """Items that no batch has taken yet."""
         return len(self._queue)
 
+    def check(self) -> None:
+        """Raises `OverloadError` if what comes now would not be begun within the budget."""
+        delay = self._ahead / (self.rate * len(self._threads))
+        if delay > self.budget:
+            raise OverloadError(delay - self.budget / 2)
+
     def submit(self, items: Sequence[Item]) -> list[Future[Result]]:
         """A future for each item; all are taken or none.
 
-        Raises `OverloadError` if they would not be begun within the budget, `ClosedError` after `close`. An idle
-        service takes any request.
+        Raises `OverloadError` as `check` does, `ClosedError` after `close`. An idle service takes any request.
         """
         waiting = [_Waiting(item, self.cost(item), Future()) for item in items]
         with self._changed:
             if self._closed:
                 raise ClosedError
-            delay = self._ahead / self.rate
-            if delay > self.budget:
-                raise OverloadError(delay - self.budget / 2)
+            self.check()
             self._queue.extend(waiting)
             self._ahead += sum(each.cost for each in waiting)
             self._changed.notify()
@@ -103,27 +111,37 @@ class Batcher(Generic[Item, Result]):
         """Take nothing more, finish what was taken, and return when that is done."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
-        self._thread.join()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
     def _run(self) -> None:
         while batch := self._take():
             wanted = [each for each in batch if each.future.set_running_or_notify_cancel()]
             began = time.monotonic()
             self._answer(wanted)
-            self._learn(wanted, time.monotonic() - began)
+            seconds = time.monotonic() - began
             with self._changed:
+                self._learn(wanted, seconds)
                 self._ahead -= sum(each.cost for each in batch)
 
     def _take(self) -> list[_Waiting[Item, Result]]:
-        """The next batch, of one item at least; none when the batcher is closed and all is done."""
+        """The next batch, of one item at least; none when the batcher is closed and all is done.
+
+        Threads that wait share what is there.
+        """
         with self._changed:
+            self._idle += 1
             self._changed.wait_for(lambda: self._queue or self._closed)
             batch: list[_Waiting[Item, Result]] = []
             room = SHARE * self.budget * self.rate
-            while self._queue and (not batch or self._queue[0].cost <= room):
+            most = math.ceil(len(self._queue) / self._idle)
+            while len(batch) < most and (not batch or self._queue[0].cost <= room):
                 batch.append(self._queue.popleft())
                 room -= batch[-1].cost
+            self._idle -= 1
+            if self._queue:
+                self._changed.notify()
             return batch
 
     def _answer(self, batch: list[_Waiting[Item, Result]]) -> None:

@@ -18,6 +18,7 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
 }
+UNREAD = {"connection": "close"}  # of an answer to a body that was not read to its end
 
 
 class BodyLimit:
@@ -33,15 +34,15 @@ class BodyLimit:
             return
         length = Headers(scope=scope).get("content-length", "0")
         if length.isdecimal() and len(length) < 20 and int(length) > self.max_bytes:
-            await refuse(send, 413, f"the body is larger than the {self.max_bytes} bytes that are allowed")
+            await refuse(send, 413, f"the body is larger than the {self.max_bytes} bytes that are allowed", UNREAD)
             return
         try:
             body = await asyncio.wait_for(self._read(receive), SLOWEST)
         except TimeoutError:
-            await refuse(send, 408, f"the body did not arrive within {SLOWEST:g} s")
+            await refuse(send, 408, f"the body did not arrive within {SLOWEST:g} s", UNREAD)
             return
         if body is None:
-            await refuse(send, 413, f"the body is larger than the {self.max_bytes} bytes that are allowed")
+            await refuse(send, 413, f"the body is larger than the {self.max_bytes} bytes that are allowed", UNREAD)
             return
         await self.app(scope, _replay(body, receive), send)
 
@@ -86,7 +87,9 @@ class ApiKeys:
         if scope["type"] != "http" or self._may(scope):
             await self.app(scope, receive, send)
             return
-        await refuse(send, 401, "an API key is needed: Authorization: Bearer KEY", {"www-authenticate": "Bearer"})
+        await refuse(
+            send, 401, "an API key is needed: Authorization: Bearer KEY", UNREAD | {"www-authenticate": "Bearer"}
+        )
 
     def _may(self, scope: Scope) -> bool:
         path = scope["path"]
@@ -120,7 +123,7 @@ class BrowserHeaders:
 async def refuse(send: Send, status: int, error: str, headers: dict[str, str] | None = None) -> None:
     """Answer with a reason."""
     body = json.dumps({"error": error}).encode()
-    own = {"content-type": "application/json", "content-length": str(len(body)), "connection": "close"}
+    own = {"content-type": "application/json", "content-length": str(len(body))}
     raw = [(name.encode(), value.encode()) for name, value in (own | (headers or {})).items()]
     await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body})
