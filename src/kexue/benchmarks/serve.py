@@ -93,7 +93,9 @@ def measure(report: Report, model: Path, options: Namespace) -> None:
     with serving(model, options) as (address, process):
         asyncio.run(waiting_clients(address, texts, options.clients, options.seconds / 4))
         seen = asyncio.run(waiting_clients(address, texts, options.clients, options.seconds))
-        rate, before = seen.count(OK) / options.seconds, resident_megabytes(process)
+        rate = seen.count(OK) / options.seconds
+        asyncio.run(steady_rate(address, texts, TIMES * rate, options.overload / 10, CONNECTIONS))
+        before = resident_megabytes(process)
         flood = asyncio.run(steady_rate(address, texts, TIMES * rate, options.overload, CONNECTIONS))
         back, after = recovery(address, texts[0]), resident_megabytes(process)
     report.table(
@@ -105,7 +107,7 @@ def measure(report: Report, model: Path, options: Namespace) -> None:
         ],
     )
     report.line(f"{len(texts)} texts of at most {options.longest} characters, {options.dtype}")
-    report.line(f"memory of the service: {before:.0f} MB before the overload, {after:.0f} MB after it")
+    report.line(f"memory of the service: {before:.0f} MB after a tenth of the overload, {after:.0f} MB after all of it")
     for target in (
         Target("requests a second / one model call at a time", rate / alone, 3.0),
         Target("p99 of the clients that wait", seen.quantile(OK, 0.99), 1.5 * options.latency, at_most=True, unit=" s"),

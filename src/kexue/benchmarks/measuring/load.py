@@ -109,27 +109,27 @@ async def waiting_clients(address: str, texts: Sequence[str], clients: int, seco
 
 
 async def steady_rate(address: str, texts: Sequence[str], rate: float, seconds: float, connections: int) -> Seen:
-    """So many requests a second whatever comes back; their time counts from when they were due.
+    """So many requests a second whatever comes back.
 
-    A request that finds all connections taken waits for one, and that counts as well.
+    A request that finds all connections taken waits for one, and that counts; that this process was late itself, on
+    processors that it shares with the service, does not.
     """
     seen, asked = Seen(), requests(texts)
     free: asyncio.Queue[Connection] = asyncio.Queue()
     for _ in range(connections):
         free.put_nowait(Connection(address))
 
-    async def one(due: float) -> None:
+    async def one(began: float) -> None:
         connection = await free.get()
         status = await connection.ask(next(asked))
-        seen.add(status, time.monotonic() - due)
+        seen.add(status, time.monotonic() - began)
         free.put_nowait(connection)
 
     began, tasks = time.monotonic(), set()
     for number in range(round(rate * seconds)):
-        due = began + number / rate
-        if (early := due - time.monotonic()) > 0:
+        if (early := began + number / rate - time.monotonic()) > 0:
             await asyncio.sleep(early)
-        task = asyncio.ensure_future(one(due))
+        task = asyncio.ensure_future(one(time.monotonic()))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
     await asyncio.gather(*tasks)
