@@ -8,9 +8,9 @@ VARIANTS: dict[str, dict[str, Any] | None] = {
     "none": None,
     "R-Drop, sigmoid": {"name": "rdrop", "divergence": "sigmoid"},
     "R-Drop, sigmoid, alpha 1": {"name": "rdrop", "divergence": "sigmoid", "alpha": 1.0},
-    "R-Drop, sigmoid, alpha 16": {"name": "rdrop", "divergence": "sigmoid", "alpha": 16.0},
-    "R-Drop, softmax": {"name": "rdrop", "divergence": "softmax"},
-    "R-Drop, squares": {"name": "rdrop", "divergence": "squared"},
+    "R-Drop, sigmoid, alpha 4": {"name": "rdrop", "divergence": "sigmoid", "alpha": 4.0},
+    "R-Drop, softmax, alpha 1": {"name": "rdrop", "divergence": "softmax", "alpha": 1.0},
+    "R-Drop, squares, alpha 1": {"name": "rdrop", "divergence": "squared", "alpha": 1.0},
     "VAT": {"name": "vat"},
     "FGM": {"name": "fgm"},
 }

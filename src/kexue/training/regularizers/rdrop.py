@@ -26,7 +26,7 @@ class RDrop(Regularizer):
 
     doubles: ClassVar[bool] = True
 
-    alpha: float = Field(4.0, gt=0)
+    alpha: float = Field(0.1, gt=0)
     divergence: Divergence | None = None
 
     def penalty(self, step: Step) -> Tensor:
