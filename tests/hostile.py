@@ -1,0 +1,187 @@
+"""Damage by seed: bytes and JSON as no honest program writes them, the same for the same seed on every machine."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+from collections.abc import Iterator, MutableMapping, MutableSequence
+from typing import Any
+
+Place = tuple[Any, Any]
+"""A container and the key or index of something in it."""
+
+FRAGMENTS = (
+    b"\x00",
+    b"\xff\xfe",
+    b"\xef\xbb\xbf",
+    b"\xed\xa0\x80",  # half of a surrogate pair as some programs write it
+    b"\xc0\x80",
+    b"\xf4\x90\x80\x80",
+    b"\r",
+    b"\r\n",
+    b"\n\n",
+    b"\t",
+    b" ",
+    b"\xe2\x80\xa8",
+    b"\xc2\x85",
+    b'"',
+    b"\\",
+    b"\\ud800",
+    b"\\u0000",
+    b"NaN",
+    b"-Infinity",
+    b"1e999",
+    b"9" * 5000,
+    b"-1",
+    b"[" * 3000,
+    b'{"a":' * 3000,
+    b"[]",
+    b"{}",
+    b"null",
+    b",",
+    b":",
+    b"]",
+    b"}",
+)
+
+
+def wild(chance: random.Random) -> Any:
+    """A JSON value that stands nowhere by right."""
+    return copy.deepcopy(
+        chance.choice(
+            [
+                None,
+                True,
+                False,
+                0,
+                -1,
+                1,
+                3,
+                10**6,
+                2**63,
+                10**40,
+                -(2**64),
+                0.5,
+                -0.0,
+                1e308,
+                float("nan"),
+                float("inf"),
+                "",
+                " ",
+                "nan",
+                "\x00",
+                "\n",
+                "\ud800",
+                "a\udc00b",
+                "\u202e\u0301\ufeff",
+                "😀",
+                "../../../etc/passwd",
+                "x" * 10_000,
+                [],
+                {},
+                [[]],
+                [None],
+                [{}],
+                {"": ""},
+                {"a": [{}]},
+                ["a", 1],
+                [0, 1],
+                [-5, -1],
+                [1.5, "2"],
+                deep(chance.choice([50, 400])),
+            ]
+        )
+    )
+
+
+def deep(levels: int) -> Any:
+    """Lists within lists."""
+    value: Any = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def places(value: Any) -> Iterator[Place]:
+    """Everything inside a JSON value, from the outside in."""
+    waiting = [value]
+    while waiting:
+        container = waiting.pop(0)
+        keys: Any = ()
+        if isinstance(container, MutableMapping):
+            keys = list(container)
+        elif isinstance(container, MutableSequence):
+            keys = range(len(container))
+        for key in keys:
+            yield container, key
+            waiting.append(container[key])
+
+
+def damage_value(value: Any, chance: random.Random) -> Any:
+    """A copy of a JSON value with one to three places changed."""
+    value = copy.deepcopy(value)
+    for _ in range(chance.choice([1, 1, 1, 2, 3])):
+        found = list(places(value))
+        if not found:
+            return wild(chance)
+        container, key = chance.choice(found)
+        chance.choice(CHANGES)(container, key, chance)
+    return value
+
+
+def damage_bytes(content: bytes, chance: random.Random) -> bytes:
+    """A copy with one to four places changed, cut or repeated."""
+    for _ in range(chance.choice([1, 1, 2, 4])):
+        at, length = chance.randrange(len(content) + 1), chance.choice([1, 1, 4, 30])
+        content = chance.choice(
+            [
+                lambda: content[:at],
+                lambda: content[:at] + content[at + length :],
+                lambda: content[:at] + content[at : at + length] * 2 + content[at + length :],
+                lambda: content[:at] + chance.choice(FRAGMENTS) + content[at:],
+                lambda: content[:at] + chance.choice(FRAGMENTS) + content[at + length :],
+                lambda: content[:at] + bytes([chance.randrange(256)]) + content[at + 1 :],
+                lambda: content[:at] + chance.randbytes(length) + content[at:],
+            ]
+        )()
+    return content
+
+
+def damage_json(value: Any, chance: random.Random) -> str:
+    """A damaged value as JSON, sometimes with a key given twice."""
+    text = json.dumps(damage_value(value, chance), ensure_ascii=chance.random() < 0.7)
+    if chance.random() < 0.05 and text.startswith("{") and text != "{}":
+        key = json.dumps(chance.choice(list(json.loads(text))))
+        text = f"{text[:-1]}, {key}: {json.dumps(wild(chance))}}}"
+    return text
+
+
+def _replace(container: Any, key: Any, chance: random.Random) -> None:
+    container[key] = wild(chance)
+
+
+def _remove(container: Any, key: Any, chance: random.Random) -> None:
+    del container[key]
+
+
+def _rename(container: Any, key: Any, chance: random.Random) -> None:
+    if isinstance(key, str):
+        container[chance.choice([key[:-1], key + "s", key.upper(), "\ud800", ""])] = container.pop(key)
+
+
+def _wrap(container: Any, key: Any, chance: random.Random) -> None:
+    container[key] = chance.choice([[container[key]], {"a": container[key]}, str(container[key])])
+
+
+def _move(container: Any, key: Any, chance: random.Random) -> None:
+    if isinstance(container[key], int):
+        container[key] += chance.choice([-100, -5, -1, 1, 2, 7, 10**9])
+
+
+def _repeat(container: Any, key: Any, chance: random.Random) -> None:
+    if isinstance(container, list):
+        container.insert(key, copy.deepcopy(container[key]))
+
+
+CHANGES = (_replace, _replace, _remove, _rename, _wrap, _move, _move, _repeat)
