@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
+import pickle
 import random
-from collections.abc import Iterator, MutableMapping, MutableSequence
+import struct
+from collections.abc import Callable, Iterator, MutableMapping, MutableSequence
+from pathlib import Path
 from typing import Any
+
+from kexue.manifest import MANIFEST, digest
 
 Place = tuple[Any, Any]
 """A container and the key or index of something in it."""
@@ -185,3 +190,72 @@ def _repeat(container: Any, key: Any, chance: random.Random) -> None:
 
 
 CHANGES = (_replace, _replace, _remove, _rename, _wrap, _move, _move, _repeat)
+
+
+# --- folders of models ---
+
+
+class Explosive:
+    """Unpickled, it writes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+
+    def __reduce__(self) -> tuple:
+        return exec, (f"open({self.path!r}, 'w').close()",)
+
+
+def sign(folder: Path) -> None:
+    """Let the manifest say what the files are, so that damage is met behind it too."""
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text("utf-8"))
+        manifest["files"] = {name: digest(folder / name) for name in manifest["files"] if (folder / name).is_file()}
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    path.write_text(json.dumps(manifest), "utf-8")
+
+
+def damage_safetensors(content: bytes, chance: random.Random) -> bytes:
+    """Its header damaged as JSON, its numbers made NaN, or its bytes damaged."""
+    (length,) = struct.unpack("<Q", content[:8])
+    header, body = content[8 : 8 + length], content[8 + length :]
+    kind = chance.choice(["header", "nan", "lengths", "bytes"])
+    if kind == "header":
+        changed = json.dumps(damage_value(json.loads(header), chance)).encode("utf-8", "surrogatepass")
+        return struct.pack("<Q", len(changed)) + changed + body
+    if kind == "nan":
+        at = 4 * chance.randrange(len(body) // 4)
+        return content[: 8 + length] + body[:at] + chance.choice([b"\0\0\xc0\x7f", b"\0\0\x80\xff"]) + body[at + 4 :]
+    if kind == "lengths":
+        return struct.pack("<Q", chance.choice([0, 1, length - 1, length + 1, 2**31, 2**63, 2**64 - 1])) + content[8:]
+    return damage_bytes(content, chance)
+
+
+def damage_folder(folder: Path, proof: Path, chance: random.Random) -> str:
+    """Damage one file of a model's folder, or put something in its place; returns what was done.
+
+    `proof` is written if anything unpickles what was put there.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    victim = chance.choice(files)
+    kind = chance.choice(["value"] * 6 + ["bytes", "gone", "pickle", "link", "folder"])
+    content = victim.read_bytes()
+    if kind == "value" and victim.suffix == ".json":
+        victim.write_text(json.dumps(damage_value(json.loads(content), chance)), "utf-8")
+    elif kind == "value":
+        victim.write_bytes(damage_safetensors(content, chance))
+    elif kind == "bytes":
+        victim.write_bytes(damage_bytes(content, chance))
+    else:
+        victim.unlink()
+        put: dict[str, Callable[[], object]] = {
+            "gone": lambda: None,
+            "pickle": lambda: victim.write_bytes(pickle.dumps(Explosive(proof))),
+            "link": lambda: victim.symlink_to(chance.choice(["/etc/passwd", "../outside", "nowhere", victim.name])),
+            "folder": victim.mkdir,
+        }
+        put[kind]()
+    if chance.random() < 0.2:
+        (victim.parent / "pytorch_model.bin").write_bytes(pickle.dumps(Explosive(proof)))
+    return f"{victim.relative_to(folder)}: {kind}"

@@ -14,6 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+MOST = 2**30  # bytes to which a compressed file may always expand
+RATIO = 100  # and as many times its own size; text is made 5 to 30 times smaller, images less
+
+
+def expansion_limit(path: Path) -> int:
+    """How many bytes a compressed file may become: one that asks for more is made to fill the memory."""
+    return max(MOST, RATIO * path.stat().st_size)
+
 
 @contextmanager
 def atomic_write(path: str | Path, *, binary: bool = False) -> Iterator[IO]:

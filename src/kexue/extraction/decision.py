@@ -112,11 +112,26 @@ class Decision:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Decision:
-        """Rebuild a decision from `to_json`."""
+        """Rebuild a decision from `to_json`; raises ValueError or TypeError for what is none."""
         values = dict(record)
-        values["entity"] = Calibration(**values["entity"])
-        values["relation"] = Calibration(**values["relation"])
-        return cls(**values)
+        values["entity"] = Calibration(**_numbers(values["entity"], -np.inf, np.inf))
+        values["relation"] = Calibration(**_numbers(values["relation"], -np.inf, np.inf))
+        values["thresholds"] = _numbers(values.get("thresholds", {}), 0, 1)
+        values["wanted"] = {
+            str(float(precision)): _numbers(each, 0, 1) for precision, each in dict(values.get("wanted", {})).items()
+        }
+        decision = cls(**values)
+        _numbers({"entity_threshold": decision.entity_threshold}, 0, 1)
+        _numbers({"floor": decision.floor}, -np.inf, np.inf)
+        return decision
+
+
+def _numbers(values: Mapping[str, Any], low: float, high: float) -> dict[str, float]:
+    """The values, each a finite number from `low` to `high`."""
+    for name, value in dict(values).items():
+        if type(value) not in (int, float) or not (low <= value <= high and np.isfinite(value)):
+            raise ValueError(f"the decision's {name!r} is {value!r}, not a number from {low:g} to {high:g}")
+    return dict(values)
 
 
 @dataclass(frozen=True)

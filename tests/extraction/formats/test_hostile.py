@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
+from kexue import files
 from kexue.errors import DataError
 from kexue.extraction.document import Document
-from kexue.extraction.formats import read_documents, source, write_documents
+from kexue.extraction.formats import read_documents, write_documents
 from tests.extraction.formats.hostile import RICH, STATED, TABLES, write_damaged
 from tests.extraction.formats.samples import RECORDS, write_lines
 from tests.hostile import damage_bytes
@@ -178,11 +179,11 @@ def test_a_damaged_compressed_file_is_refused_whatever_the_damage(tmp_path: Path
 def test_a_file_that_expands_without_measure_is_refused_before_it_fills_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(source, "MOST", 2**20)
+    monkeypatch.setattr(files, "MOST", 2**20)
     bomb = packed(tmp_path, gzip.compress(b'{"text": "' + b" " * 2**22 + b'"}'))
     with pytest.raises(DataError, match=r"x\.jsonl\.gz: expands to more than 1,048,576 bytes.*decompress it first"):
         read_documents(bomb)
-    monkeypatch.setattr(source, "RATIO", 2000)
+    monkeypatch.setattr(files, "RATIO", 2000)
     assert len(read_documents(bomb).documents) == 1
 
 

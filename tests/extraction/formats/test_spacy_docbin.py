@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from kexue import files
 from kexue.errors import DataError, OptionError
 from kexue.extraction.document import Document, Relation, Span
-from kexue.extraction.formats import source, spacy_docbin
+from kexue.extraction.formats import spacy_docbin
 from kexue.extraction.formats.source import Sample
 from tests.hostile import damage_bytes
 
@@ -108,7 +109,7 @@ def test_damage_inside_and_outside_of_the_compression_is_refused_with_the_path(t
 
 
 def test_a_file_that_expands_without_measure_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(source, "MOST", 2**20)
+    monkeypatch.setattr(files, "MOST", 2**20)
     path = tmp_path / "a.spacy"
     path.write_bytes(zlib.compress(bytes(2**24)))
     with pytest.raises(DataError, match=r"a\.spacy: expands to more than"):

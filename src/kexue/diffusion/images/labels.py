@@ -20,13 +20,14 @@ def number_labels(
     """
     if not labels or any(label is None for label in labels):
         return None, ()
+    odd = next((label for label in labels if not isinstance(label, int | str)), None)
+    if odd is not None:
+        raise DataError(f"a class must be a number or a name, got {odd!r}", path=source)
     if names:
-        numbers = np.array(labels, dtype=np.int64)
-        if numbers.min() < 0 or numbers.max() >= len(names):
-            raise DataError(
-                f"labels run from {numbers.min()} to {numbers.max()}, but {len(names)} have names", path=source
-            )
-        return numbers, names
+        wrong = next((label for label in labels if isinstance(label, str) or not 0 <= label < len(names)), None)
+        if wrong is not None:
+            raise DataError(f"has a label {wrong!r}, but labels are numbers of the {len(names)} names", path=source)
+        return np.array(labels, dtype=np.int64), names
     classes = sorted(set(labels), key=lambda label: (isinstance(label, str), label))
     place = {label: index for index, label in enumerate(classes)}
     return np.array([place[label] for label in labels], dtype=np.int64), tuple(str(label) for label in classes)

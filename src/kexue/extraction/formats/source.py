@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from kexue.errors import DataError
+from kexue.files import expansion_limit
 
-
-MOST = 2**28  # bytes to which a compressed file may always expand
-RATIO = 100  # and as many times its own size; text in JSON is made 5 to 30 times smaller
 
 
 @dataclass(frozen=True)
@@ -75,11 +73,6 @@ def _expanded(path: Path) -> bytes:
             path=path,
         )
     return data
-
-
-def expansion_limit(path: Path) -> int:
-    """How many bytes a compressed file of this size may become."""
-    return max(MOST, RATIO * path.stat().st_size)
 
 
 def parse_json(text: str) -> Any:

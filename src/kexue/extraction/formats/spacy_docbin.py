@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from kexue.errors import DataError, OptionError
 from kexue.extraction.document import Document, Relation, Span
 from kexue.extraction.formats.records import named
-from kexue.extraction.formats.source import Sample, expansion_limit
+from kexue.extraction.formats.source import Sample
+from kexue.files import expansion_limit
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
