@@ -138,19 +138,24 @@ def damage_value(value: Any, chance: random.Random) -> Any:
 def damage_bytes(content: bytes, chance: random.Random) -> bytes:
     """A copy with one to four places changed, cut or repeated."""
     for _ in range(chance.choice([1, 1, 2, 4])):
-        at, length = chance.randrange(len(content) + 1), chance.choice([1, 1, 4, 30])
+        at = chance.randrange(len(content) + 1)
+        before, piece, after = content[:at], *_split(content[at:], chance.choice([1, 1, 4, 30]))
         content = chance.choice(
             [
-                lambda: content[:at],
-                lambda: content[:at] + content[at + length :],
-                lambda: content[:at] + content[at : at + length] * 2 + content[at + length :],
-                lambda: content[:at] + chance.choice(FRAGMENTS) + content[at:],
-                lambda: content[:at] + chance.choice(FRAGMENTS) + content[at + length :],
-                lambda: content[:at] + bytes([chance.randrange(256)]) + content[at + 1 :],
-                lambda: content[:at] + chance.randbytes(length) + content[at:],
+                before,
+                before + after,
+                before + piece * 2 + after,
+                before + chance.choice(FRAGMENTS) + piece + after,
+                before + chance.choice(FRAGMENTS) + after,
+                before + chance.randbytes(len(piece)) + after,
+                before + chance.randbytes(4) + piece + after,
             ]
-        )()
+        )
     return content
+
+
+def _split(content: bytes, length: int) -> tuple[bytes, bytes]:
+    return content[:length], content[length:]
 
 
 def damage_json(value: Any, chance: random.Random) -> str:

@@ -16,7 +16,6 @@ from __future__ import annotations
 from difflib import get_close_matches
 from pathlib import Path
 
-
 LONGEST = 2000  # characters of a message; of a longer one the middle is left out
 LONGEST_NAME = 200  # characters of a name that is compared and repeated
 

@@ -122,7 +122,9 @@ def filled_by(files: Sequence[Path]) -> Iterator[None]:
     Raises `CheckpointError` then, and for a file that is damaged. Within `torch.device("meta")` nothing is allocated.
     """
     shapes = [shape for file in files for shape in _shapes(file)]
-    most = [TIMES * stored + spare for stored, spare in zip((len(shapes), sum(map(math.prod, shapes))), SPARE, strict=True)]
+    most = [
+        TIMES * stored + spare for stored, spare in zip((len(shapes), sum(map(math.prod, shapes))), SPARE, strict=True)
+    ]
     made, here = [0, 0], threading.get_ident()
 
     def count(module: nn.Module, name: str, parameter: nn.Parameter) -> None:

@@ -54,7 +54,9 @@ def read(folder: Path, version: tuple[int, int]) -> dict[str, Any]:
         if type(major) is not int:
             raise TypeError(f"the format is {major!r}")
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
-        raise CheckpointError(f"{path}: is damaged ({type(error).__name__}: {error}); copy the whole folder again") from None
+        raise CheckpointError(
+            f"{path}: is damaged ({type(error).__name__}: {error}); copy the whole folder again"
+        ) from None
     if major > version[0]:
         raise CheckpointError(
             f"{folder}: was written by kexue {manifest.get('kexue')} in checkpoint format {major}, this kexue "

@@ -1,8 +1,7 @@
-"""A stranger's generator is loaded and draws, or is refused in words; nothing in it is run, and nothing vast is made."""
+"""A stranger's generator is loaded and draws, or is refused; nothing in it is run, and nothing vast is made."""
 
 from __future__ import annotations
 
-import json
 import pickle
 import resource
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A stranger's extractor is loaded and works, or is refused in words; nothing in it is run, and nothing vast is made."""
+"""A stranger's extractor is loaded and works, or is refused; nothing in it is run, and nothing vast is made."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_a_configuration_that_asks_for_terabytes_is_refused_before_anything_is_a
     edit(folder / "config.json", HUGE[change])
     sign(folder)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(CheckpointError, match="which no model has|far larger network") as error:
+    with pytest.raises(CheckpointError, match=r"which no model has|far larger network") as error:
         load_checkpoint(folder)
     assert str(folder) in str(error.value)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024  # KiB
@@ -131,7 +131,10 @@ def test_a_configuration_that_asks_for_terabytes_is_refused_before_anything_is_a
     ("change", "message"),
     [
         (lambda weights: weights.pop(min(weights)), r"does not fit config\.json \(missing keys"),
-        (lambda weights: weights.update(new=torch.zeros(3)), r"does not fit config\.json \(unexpected keys, such as 'new'"),
+        (
+            lambda weights: weights.update(new=torch.zeros(3)),
+            r"does not fit config\.json \(unexpected keys, such as 'new'",
+        ),
         (lambda weights: weights.update({min(weights): torch.zeros(3)}), "cannot be loaded: .*size"),
         (lambda weights: next(iter(weights.values())).fill_(torch.nan), "hold NaN or infinity.*take an earlier model"),
         (lambda weights: next(iter(weights.values())).flatten()[:1].fill_(torch.inf), "hold NaN or infinity"),

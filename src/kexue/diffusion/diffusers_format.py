@@ -116,7 +116,9 @@ def _betas(config: dict[str, Any], place: str) -> Tensor:
         reason = unknown("beta schedule", str(name), list(BETAS)) if name not in BETAS else "it states no betas"
         raise CheckpointError(f"{place}: a scheduler of betas is needed, such as DDPMScheduler; {reason}")
     if not 1 <= config["num_train_timesteps"] <= MOST_TIMES:
-        raise CheckpointError(f"{place}: num_train_timesteps is {config['num_train_timesteps']}, not 1 to {MOST_TIMES:,}")
+        raise CheckpointError(
+            f"{place}: num_train_timesteps is {config['num_train_timesteps']}, not 1 to {MOST_TIMES:,}"
+        )
     make = BETAS[name]
     return make(config["num_train_timesteps"], config.get("beta_start", 0.0001), config.get("beta_end", 0.02))
 

@@ -114,8 +114,8 @@ RICH: dict[str, list[Any]] = {
 }
 TABLES = {
     "conll": (
-        "# sent_id = 7\n# text = Marie Curie left Warsaw.\n1\tMarie\tNNP\tB-PER\n2\tCurie\tNNP\tI-PER\n3\tleft\tVBD\tO\n"
-        "4\tWarsaw\tNNP\tB-LOC\n5\t.\t.\tO\n\n1\tShe\tPRP\tO\n2\tstudied\tVBD\tO\n"
+        "# sent_id = 7\n# text = Marie Curie left Warsaw.\n1\tMarie\tNNP\tB-PER\n2\tCurie\tNNP\tI-PER\n"
+        "3\tleft\tVBD\tO\n4\tWarsaw\tNNP\tB-LOC\n5\t.\t.\tO\n\n1\tShe\tPRP\tO\n2\tstudied\tVBD\tO\n"
     ),
 }
 BRAT_TEXT = "Aspirin 😀 caused\r\na bad rash.\n"

@@ -31,15 +31,15 @@ def parquet_source(path: Path, label_column: str | None = None) -> Source:
         labels = None if label is None else columns.column(label).to_pylist()
     except (OSError, arrow.ArrowException, KeyError, ValueError, OverflowError, MemoryError) as error:
         raise DataError(f"cannot be read as Parquet: {error}", path=path) from error
-    return Source(
-        str(path), row_entries(images, labels, path.name), _class_names(columns.schema.metadata or {}, label)
-    )
+    return Source(str(path), row_entries(images, labels, path.name), _class_names(columns.schema.metadata or {}, label))
 
 
 def _check_expansion(metadata: Any, path: Path) -> None:
     total = sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
     if total > expansion_limit(path) or metadata.num_rows > path.stat().st_size:
-        raise DataError(f"says that it holds {metadata.num_rows:,} rows of {total:,} bytes, too many to be so", path=path)
+        raise DataError(
+            f"says that it holds {metadata.num_rows:,} rows of {total:,} bytes, too many to be so", path=path
+        )
 
 
 def _class_names(metadata: dict[bytes, bytes], label: str | None) -> tuple[str, ...]:

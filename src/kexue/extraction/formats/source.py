@@ -14,7 +14,6 @@ from kexue.errors import DataError
 from kexue.files import expansion_limit
 
 
-
 @dataclass(frozen=True)
 class Sample:
     """What a format's `detect` may look at: the path, the first 64 KiB of text, the first JSON record if any."""
@@ -175,7 +174,9 @@ def _array(text: str, path: Path) -> Iterator[tuple[int, Any]]:
         raise DataError("the JSON array is not closed: the file was cut short", path=path, line=last)
     if _skip(text, position + 1) < len(text):
         last = text.count("\n", 0, position) + 1
-        raise DataError("more follows behind the JSON array; write it as one array or one line each", path=path, line=last)
+        raise DataError(
+            "more follows behind the JSON array; write it as one array or one line each", path=path, line=last
+        )
 
 
 def _skip(text: str, position: int) -> int:
