@@ -65,6 +65,8 @@ def read_config(path: Path) -> dict[str, Any]:
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path.parent}: has no {path.name}; copy the whole folder again") from None
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror}); copy the whole folder again") from None
     except (ValueError, RecursionError) as error:
@@ -150,7 +152,9 @@ def _shapes(file: Path) -> list[list[int]]:
         with safe_open(file, "pt") as weights:
             return [weights.get_slice(name).get_shape() for name in weights.keys()]  # noqa: SIM118  (no mapping)
     except Exception as error:  # the library's own errors, and those of the system
-        raise CheckpointError(f"{file}: is damaged or no safetensors ({error}); copy the whole folder again") from None
+        raise CheckpointError(
+            f"{file}: cannot be loaded, it is damaged or no safetensors ({error}); copy the whole folder again"
+        ) from None
 
 
 @torch.no_grad()

@@ -218,8 +218,8 @@ def test_no_pickle_is_ever_loaded(tmp_path: Path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"labels": np.array([0.5])}, "labels float64"),
-        ({"labels": np.array([[1]])}, "labels int64"),
+        ({"labels": np.array([0.5])}, "kind float64"),
+        ({"labels": np.array([[1]])}, "labels of shape .1, 1."),
         ({"max_value": 0}, "max_value must be within 1"),
         ({"max_value": np.array([1, 2])}, "max_value must be one whole number"),
     ],

@@ -69,6 +69,7 @@ def create_app(hosts: Mapping[str, Host], settings: Settings = Settings()) -> Fa
         description="Facts out of text, and images out of noise.",
         docs_url=None,  # it would load its scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # a redirection would repeat the host that the client names
         lifespan=lifespan,
     )
     _add_errors(app)

@@ -35,8 +35,11 @@ def array_source(path: Path) -> Source:
     pixels = _checked(_find_images(arrays, path), path)
     labels = next((arrays[key] for key in LABEL_KEYS if key in arrays), None)
     if labels is not None and (labels.shape != (len(pixels),) or labels.dtype.kind not in "iuUb"):
-        what = f"{labels.dtype}{list(labels.shape)}"
-        raise DataError(f"has {len(pixels):,} images but labels {what}: one number or name for each", path=path)
+        raise DataError(
+            f"has {len(pixels):,} images but labels of shape {labels.shape} and kind {labels.dtype}: "
+            "one number or name for each",
+            path=path,
+        )
     classes: list[Any] = [None] * len(pixels) if labels is None else labels.tolist()
     return Source(
         str(path),
