@@ -63,6 +63,8 @@ TYPES = (
     "\xff",
 )
 ANSWERS = {200, 400, 404, 405, 408, 413, 422, 503, 504}
+HALF_CLOSED = {"length", "chunks", "cut short", "waits to be asked", "damaged"}
+"""Kinds after which nothing more is sent: the service is not left to wait for the rest."""
 CLOSED = 0
 """Instead of a status, where the service closed the connection without an answer."""
 
@@ -75,8 +77,8 @@ class Hostile:
     pieces: tuple[bytes, ...]
     may_close: bool = False
     pause: float = 0.0
-    reads: bool = True
-    """False: the answer is never taken."""
+    takes: float | None = 0.0
+    """Seconds after which the answer is taken; None: it never is."""
 
 
 @dataclass(frozen=True)
@@ -228,7 +230,7 @@ def requests(chance: random.Random) -> Hostile:
             True,
         ),
         "damaged": lambda: Hostile("damaged", (damage_bytes(post(path, good), chance),), True),
-        "leaves": lambda: Hostile("leaves", (post(path, body),), True, reads=False),
+        "leaves": lambda: Hostile("leaves", (post(path, body),), True, takes=None),
     }
     return kinds[chance.choice(list(kinds))]()
 
@@ -242,6 +244,7 @@ def dawdlers() -> list[Hostile]:
         Hostile("says nothing", (b"",), True),
         Hostile("a letter a second", letters[:60], True, pause=1.0),
         Hostile("an end of line now and then", (head[:30], *(b"\r\nx: y",) * 60), True, pause=1.0),
+        Hostile("takes nothing", (b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n" * 2000,), True, takes=45.0),
         Hostile("a body without end", (head + b"\r\n\r\n", *(body[:1],) * 60), True, pause=1.0),
         Hostile(
             "a second request that never ends", (whole.replace(b"connection: close\r\n", b""), *letters[:60]), True, 1.0
@@ -257,7 +260,7 @@ async def send(host: str, port: int, hostile: Hostile, patience: float) -> Outco
     began = time.monotonic()
     async with asyncio.timeout(patience):
         reader, writer = await asyncio.open_connection(host, port)
-        taking = asyncio.ensure_future(reader.read()) if hostile.reads else None
+        taking = None if hostile.takes is None else asyncio.ensure_future(_take(reader, hostile.takes))
         try:
             for piece in hostile.pieces:
                 writer.write(piece)
@@ -266,7 +269,7 @@ async def send(host: str, port: int, hostile: Hostile, patience: float) -> Outco
                     await asyncio.sleep(hostile.pause)
                 if taking is not None and taking.done():
                     break
-            if hostile.kind != "says nothing" and not hostile.pause and hostile.may_close and writer.can_write_eof():
+            if hostile.kind in HALF_CLOSED:
                 writer.write_eof()
             answer = b"" if taking is None else await taking
         except (ConnectionError, OSError):
@@ -278,6 +281,11 @@ async def send(host: str, port: int, hostile: Hostile, patience: float) -> Outco
     found = re.match(rb"HTTP/1\.[01] (\d{3}) ", answer.removeprefix(b"HTTP/1.1 100 \r\n\r\n"))
     found = found or re.search(rb"^HTTP/1\.[01] ([2-5]\d\d) ", answer, re.MULTILINE)
     return Outcome(int(found[1]) if found else CLOSED, time.monotonic() - began)
+
+
+async def _take(reader: asyncio.StreamReader, after: float) -> bytes:
+    await asyncio.sleep(after)
+    return await reader.read()
 
 
 def wrong(hostile: Hostile, outcome: Outcome) -> bool:
