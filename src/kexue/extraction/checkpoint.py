@@ -17,6 +17,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from kexue import manifest
 from kexue.encoders.loading import check_fit, quiet_transformers
 from kexue.encoders.tokenization import TextTokenizer
+from kexue.encoders.windows import collate
 from kexue.errors import CheckpointError
 from kexue.extraction.decision import Decision
 from kexue.extraction.model import ExtractionConfig, ExtractionModel
@@ -26,6 +27,7 @@ from kexue.foreign import check_numbers, filled_by, read_config, refusing, weigh
 from kexue.manifest import MANIFEST
 
 KIND = "extractor"
+PROBE = "a b"
 FORMAT = (1, 0)  # a folder with a higher first number is refused
 
 
@@ -89,7 +91,15 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
             manifest.digest(folder / MANIFEST),
         )
         check_fit(str(folder), tokenizer, checkpoint.model.encoder)
+        _try_out(checkpoint)
     return checkpoint
+
+
+def _try_out(checkpoint: Checkpoint) -> None:
+    """Extract from a short text, so that a configuration that lets no text through is noticed here."""
+    tokenizer, config = checkpoint.text_tokenizer, checkpoint.model.config
+    batch = collate(tokenizer([PROBE]), tokenizer, window=config.window, overlap=config.overlap)
+    checkpoint.model.extract(batch, floor=checkpoint.decision.floor)
 
 
 def _load_model(folder: Path) -> ExtractionModel:
