@@ -10,6 +10,7 @@ A folder that diffusers wrote, without `kexue.json`, is read too.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from kexue.foreign import check_links, check_numbers, filled_by, read_config, re
 WRITING = ".writing"
 FORMAT = (1, 0)  # a folder with a higher first number is refused
 WEIGHTS = "model.safetensors"
+MOST_VALUES = 2**28  # in one image
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,12 +78,15 @@ def load_generator(folder: str | Path) -> GeneratorCheckpoint:
     if folder.is_dir() and not (folder / manifest.MANIFEST).exists() and _is_from_diffusers(folder):
         with refusing(folder):
             check_links(folder)
-            return GeneratorCheckpoint(*diffusers_format.read_pipeline(folder))
+            network, schedule, parameterization = diffusers_format.read_pipeline(folder)
+            _try_out(network)
+            return GeneratorCheckpoint(network, schedule, parameterization)
     content = manifest.read(folder, FORMAT)
     if content.get("kind") != "generator":
         raise CheckpointError(f"{folder}: holds an extractor, not a generator")
     with refusing(folder):
         network = _read_network(content["network"], folder).eval()
+        _try_out(network)
         return GeneratorCheckpoint(
             network,
             part_from_json(content["schedule"], "schedule", SCHEDULES),
@@ -136,6 +141,18 @@ def _read_network(facts: dict[str, Any], folder: Path) -> DenoisingNetwork:
     network.load_state_dict(load_file(files[0]))
     check_numbers(network, files[0])
     return network
+
+
+@torch.inference_mode()
+def _try_out(network: DenoisingNetwork) -> None:
+    """Ask about a small image, so that a configuration that lets none through is noticed here."""
+    channels, height, width = network.shape
+    if min(network.shape) < 1 or math.prod(network.shape) > MOST_VALUES:
+        raise ValueError(f"no images are of {channels} x {height} x {width}")
+    x_t = torch.zeros(1, channels, *(network.smallest or (height, width)))
+    said = network(x_t, torch.tensor([0.5]))
+    if said.shape != x_t.shape:
+        raise ValueError(f"the network makes {list(said.shape)} of {list(x_t.shape)}")
 
 
 def _label_names(names: Any, num_classes: int) -> tuple[str, ...]:

@@ -62,6 +62,7 @@ def load_encoder(
     tokenizer = load_tokenizer(name)
     with explained(name), quiet_transformers(), _bounded(Path(name)):
         model = _load_model(name, AutoConfig.from_pretrained(name, trust_remote_code=False))
+        _try_out(model)
     check_fit(name, tokenizer, model)
     limit = position_limit(model)
     if limit is not None:
@@ -74,6 +75,10 @@ def load_tokenizer(name_or_folder: str | Path) -> PreTrainedTokenizerBase:
     name = resolve(str(name_or_folder))
     with explained(name), quiet_transformers():
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    if not isinstance(tokenizer.model_max_length, int | float):
+        raise CheckpointError(
+            f"{name!r}: model_max_length in tokenizer_config.json must be a number, got {tokenizer.model_max_length!r}"
+        )
     if not tokenizer.is_fast:
         raise OptionError(
             f"{name!r} has only a slow tokenizer ({type(tokenizer).__name__}) that gives no character "
@@ -127,6 +132,13 @@ def _begin(name: str, texts: Sequence[str] | None, vocab_size: int) -> tuple[Pre
     tokenizer = train_tokenizer(texts, vocab_size=vocab_size)
     config.vocab_size, config.pad_token_id = len(tokenizer), tokenizer.pad_token_id
     return GAUModel(config), tokenizer
+
+
+@torch.inference_mode()
+def _try_out(model: PreTrainedModel) -> None:
+    """Encode one token, so that a configuration that lets none through is noticed here."""
+    one = torch.ones(1, 1, dtype=torch.long)
+    model.eval()(input_ids=one, attention_mask=one)
 
 
 @contextmanager
