@@ -16,9 +16,18 @@ from __future__ import annotations
 from difflib import get_close_matches
 from pathlib import Path
 
+LONGEST = 2000  # characters of a message; of a longer one the middle is left out
+LONGEST_NAME = 200  # characters of a name that is compared and repeated
+
 
 class KexueError(Exception):
-    """Base of all errors that a user can mend."""
+    """Base of all errors that a user can mend.
+
+    A message may repeat what stands in a file, so what no terminal should be sent is written as an escape.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(_presentable(message))
 
 
 class DataError(KexueError):
@@ -52,6 +61,18 @@ class TrainingError(KexueError):
 
 def unknown(kind: str, name: str, allowed: list[str] | tuple[str, ...]) -> str:
     """The sentence for a name that is not in a table, with the likeliest right one."""
+    name = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."
     close = get_close_matches(name, allowed, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return f"unknown {kind} {name!r}.{hint} Allowed: {', '.join(map(repr, allowed))}."
+
+
+def _presentable(message: str) -> str:
+    if len(message) > LONGEST:
+        message = f"{message[: LONGEST * 2 // 3]} ... {message[-LONGEST // 3 :]}"
+    if message.isprintable():
+        return message
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode()
+        for letter in message
+    )

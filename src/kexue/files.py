@@ -14,15 +14,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+MOST = 2**30  # bytes to which a compressed file may always expand
+RATIO = 100  # and as many times its own size; text is made 5 to 30 times smaller, images less
+
+
+def expansion_limit(path: Path) -> int:
+    """How many bytes a compressed file may become: one that asks for more is made to fill the memory."""
+    return max(MOST, RATIO * path.stat().st_size)
+
 
 @contextmanager
 def atomic_write(path: str | Path, *, binary: bool = False) -> Iterator[IO]:
-    """Open a file that appears at `path` only when the block ends without an exception (UTF-8, LF)."""
+    """Open a file that appears at `path` only when the block ends without an exception (UTF-8, LF).
+
+    Half of a surrogate pair has no UTF-8; it is written as \\ud800, which in JSON is the escape it was read from.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
     try:
-        options = {} if binary else {"encoding": "utf-8", "newline": "\n"}
+        options = {} if binary else {"encoding": "utf-8", "errors": "backslashreplace", "newline": "\n"}
         with open(descriptor, "wb" if binary else "w", **options) as file:  # noqa: PTH123
             yield file
             file.flush()

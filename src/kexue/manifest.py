@@ -14,6 +14,7 @@ from typing import Any
 
 from kexue.errors import CheckpointError
 from kexue.files import write_json
+from kexue.foreign import check_links, stays_inside
 from kexue.version import __version__
 
 MANIFEST = "kexue.json"
@@ -45,12 +46,17 @@ def read(folder: Path, version: tuple[int, int]) -> dict[str, Any]:
     if not path.is_file():
         hint = " (an unfinished training: finish it with `kexue train`)" if (folder / "training").is_dir() else ""
         raise CheckpointError(f"{folder}: has no {MANIFEST}, so it is not a finished kexue model{hint}")
+    check_links(folder)
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        major = int(manifest["format"][0])
+        major = manifest["format"][0]
         files = dict(manifest["files"])
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise CheckpointError(f"{path}: is damaged ({type(error).__name__}: {error})") from None
+        if type(major) is not int:
+            raise TypeError(f"the format is {major!r}")
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path}: is damaged ({type(error).__name__}: {error}); copy the whole folder again"
+        ) from None
     if major > version[0]:
         raise CheckpointError(
             f"{folder}: was written by kexue {manifest.get('kexue')} in checkpoint format {major}, this kexue "
@@ -84,7 +90,17 @@ def _remove_listed(folder: Path) -> None:
 def _check_files(folder: Path, digests: dict[str, str]) -> None:
     for name, expected in digests.items():
         path = folder / name
-        if not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
+        if not is_file(path) or not stays_inside(path, folder):
             raise CheckpointError(f"{folder}: the file {name} is missing; copy the whole folder again")
         if digest(path) != expected:
-            raise CheckpointError(f"{path}: is damaged (its SHA-256 differs from the one in {MANIFEST})")
+            raise CheckpointError(
+                f"{path}: is damaged (its SHA-256 differs from the one in {MANIFEST}); copy the whole folder again"
+            )
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file; also for a name that none can have."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False

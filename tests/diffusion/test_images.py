@@ -250,7 +250,10 @@ def test_arrays_are_read_as_they_are(tmp_path: Path, shape: tuple[int, ...], suf
         ({"a": np.zeros(3), "b": np.zeros(4)}, "no array named 'images', only a, b"),
         ({"images": np.zeros((2, 4, 4), np.uint8), "max_value": np.zeros(2)}, "max_value must be one whole number"),
         ({"images": np.array([object()])}, "cannot be read as arrays"),
-        ({"x": np.zeros((1, 4, 4), np.uint8), "y": np.array([3]), "label_names": np.array(["a"])}, "labels run from 3"),
+        (
+            {"x": np.zeros((1, 4, 4), np.uint8), "y": np.array([3]), "label_names": np.array(["a"])},
+            "has a label 3, but labels are numbers of the 1 names",
+        ),
     ],
 )
 def test_arrays_of_another_form_are_refused_with_the_reason(tmp_path: Path, arrays: dict, message: str):

@@ -22,10 +22,10 @@ class Running:
 
 
 @contextmanager
-def running(*arguments: str) -> Iterator[Running]:
+def running(*arguments: str, module: str = "kexue.cli") -> Iterator[Running]:
     """`kexue serve ARGUMENTS` on a free port; ended at the end of the block if it has not ended before."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "kexue.cli", "serve", *arguments, "--port", "0", "--device", "cpu"],
+        [sys.executable, "-m", module, "serve", *arguments, "--port", "0", "--device", "cpu"],
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},

@@ -311,3 +311,35 @@ def test_no_hostile_body_breaks_the_service(serve: Serve, path: str):
         answer = client.post(path, content=hostile(chance), headers=JSON)
         assert answer.status_code in (200, 400, 413, 422), answer.text
     assert client.post("/extract", json={"text": TEXTS[0]}).status_code == 200
+
+
+def test_measures_that_are_no_numbers_are_told_all_the_same(serve: Serve):
+    client = serve()
+    client.app.state.hosts["people"].extractor.metrics["dev"] = {"relations_f1": float("nan")}
+    answer = client.get("/models")
+    assert answer.status_code == 200
+    assert answer.json()[0]["dev"] == {"relations_f1": None}
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"text": "a", "threshold": False}, "threshold: Input should be a valid number"),
+        ({"text": "a", "model": "x" * 201}, "model: String should have at most 200 characters"),
+        ({"texts": [0] * 100_000}, "texts.0: Input should be a valid string"),
+        ({f"k{number}": 0 for number in range(1000)}, "has 1000 keys; known are text, texts, model, threshold"),
+        ({f"k{number}": 0 for number in range(9)}, "and 4 more"),
+    ],
+)
+def test_many_mistakes_are_told_in_few_words(serve: Serve, body: dict[str, Any], message: str):
+    answer = serve().post("/extract", json=body)
+    assert answer.status_code == 422
+    assert message in answer.json()["error"]
+    assert len(answer.text) < 1000
+
+
+def test_a_whole_number_may_be_written_as_a_fraction_and_no_string_is_one(serve: Serve):
+    client = serve()
+    assert client.post("/generate", json={"num": 1.0, "steps": 2.0, "seed": 3.0}).status_code == 200
+    for odd in ({"num": "1"}, {"steps": True}, {"seed": 2**53}, {"num": 1.5}):
+        assert client.post("/generate", json=odd).status_code == 422

@@ -10,13 +10,12 @@ A folder that diffusers wrote, without `kexue.json`, is read too.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
+import torch
 from safetensors.torch import load_file, save_file
 
 from kexue import manifest
@@ -26,12 +25,14 @@ from kexue.diffusion.denoisers import DENOISERS, DenoisingNetwork, UNet
 from kexue.diffusion.images import PixelScale
 from kexue.diffusion.prediction import EPS, PARAMETERIZATIONS, Parameterization
 from kexue.diffusion.schedules import SCHEDULES, LinearVP, Schedule
-from kexue.errors import CheckpointError, OptionError, unknown
+from kexue.errors import CheckpointError, unknown
 from kexue.files import atomic_folder, write_json
+from kexue.foreign import check_links, check_numbers, filled_by, read_config, refusing, weight_files
 
 WRITING = ".writing"
 FORMAT = (1, 0)  # a folder with a higher first number is refused
 WEIGHTS = "model.safetensors"
+MOST_VALUES = 2**28  # in one image
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,20 +76,25 @@ def load_generator(folder: str | Path) -> GeneratorCheckpoint:
     """
     folder = Path(folder)
     if folder.is_dir() and not (folder / manifest.MANIFEST).exists() and _is_from_diffusers(folder):
-        with _refusing(folder):
-            return GeneratorCheckpoint(*diffusers_format.read_pipeline(folder))
+        with refusing(folder):
+            check_links(folder)
+            network, schedule, parameterization = diffusers_format.read_pipeline(folder)
+            _try_out(network)
+            return GeneratorCheckpoint(network, schedule, parameterization)
     content = manifest.read(folder, FORMAT)
     if content.get("kind") != "generator":
         raise CheckpointError(f"{folder}: holds an extractor, not a generator")
-    with _refusing(folder):
+    with refusing(folder):
+        network = _read_network(content["network"], folder).eval()
+        _try_out(network)
         return GeneratorCheckpoint(
-            _read_network(content["network"], folder).eval(),
+            network,
             part_from_json(content["schedule"], "schedule", SCHEDULES),
             part_from_json(content["parameterization"], "parameterization", PARAMETERIZATIONS),
             PixelScale(content["max_value"]),
-            tuple(content["label_names"]),
-            content.get("recipe", {}),
-            content.get("metrics", {}),
+            _label_names(content["label_names"], network.num_classes),
+            dict(content.get("recipe", {})),
+            dict(content.get("metrics", {})),
             manifest.digest(folder / manifest.MANIFEST),
         )
 
@@ -101,7 +107,7 @@ def holds_generator(folder: str | Path) -> bool:
         return folder.is_dir() and _is_from_diffusers(folder)
     try:
         return bool(json.loads(path.read_text(encoding="utf-8")).get("kind") == "generator")
-    except (ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return False
 
 
@@ -128,22 +134,36 @@ def _read_network(facts: dict[str, Any], folder: Path) -> DenoisingNetwork:
         raise CheckpointError(f"{folder}: {unknown('network', facts['kind'], list(DENOISERS))}")
     if facts["kind"] == UNet.kind:
         return diffusers_format.read_unet(folder / "unet", facts["num_times"], facts["num_classes"])
-    config = json.loads((folder / "network" / "config.json").read_text(encoding="utf-8"))
+    config, files = read_config(folder / "network" / "config.json"), weight_files(folder / "network", WEIGHTS)
+    with filled_by(files), torch.device("meta"):
+        DENOISERS[facts["kind"]].from_config(config)
     network = DENOISERS[facts["kind"]].from_config(config)
-    network.load_state_dict(load_file(folder / "network" / WEIGHTS))
+    network.load_state_dict(load_file(files[0]))
+    check_numbers(network, files[0])
     return network
+
+
+@torch.inference_mode()
+def _try_out(network: DenoisingNetwork) -> None:
+    """Ask about a small image, so that a configuration that lets none through is noticed here."""
+    channels, height, width = network.shape
+    if min(network.shape) < 1 or math.prod(network.shape) > MOST_VALUES:
+        raise ValueError(f"no images are of {channels} x {height} x {width}")
+    x_t = torch.zeros(1, channels, *(network.smallest or (height, width)))
+    said = network(x_t, torch.tensor([0.5]))
+    if said.shape != x_t.shape:
+        raise ValueError(f"the network makes {list(said.shape)} of {list(x_t.shape)}")
+
+
+def _label_names(names: Any, num_classes: int) -> tuple[str, ...]:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"label_names must be a list of names, got {names!r}")
+    if names and len(names) != num_classes:
+        raise ValueError(f"{len(names)} label_names for a network of {num_classes} classes")
+    return tuple(names)
 
 
 def _is_from_diffusers(folder: Path) -> bool:
     """Whether diffusers can read it, and it is not one of ours of which the manifest was not written yet."""
     ours = (folder / WRITING).exists() or (folder / "training").exists()
     return not ours and ((folder / diffusers_format.INDEX).exists() or (folder / "unet" / "config.json").exists())
-
-
-@contextmanager
-def _refusing(folder: Path) -> Iterator[None]:
-    """Whatever cannot be made of a folder's content is the folder's fault."""
-    try:
-        yield
-    except (OSError, SafetensorError, OptionError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{folder}: cannot be loaded: {error}") from error

@@ -17,6 +17,7 @@ from kexue.diffusion.schedules import SCHEDULES
 from kexue.errors import OptionError, unknown
 
 Part = TypeVar("Part")
+MOST = 1_000_000  # of the whole numbers that a part has: steps of a chain
 UNCERTAINTIES: dict[str, type] = {
     "gaussian_uncertainty": GaussianUncertainty,
     "measured_uncertainty": MeasuredUncertainty,
@@ -36,9 +37,11 @@ def part_from_json(values: Mapping[str, Any], kind: str, table: Mapping[str, typ
 
     Raises `OptionError` for a name that the table does not have and for fields or values that the part refuses.
     """
+    if not isinstance(values, Mapping):
+        raise OptionError(f"{kind}: a name and its fields are needed, got {values!r}")
     given = dict(values)
     name = given.pop("name", None)
-    if name not in table:
+    if not isinstance(name, str) or name not in table:
         raise OptionError(unknown(kind, str(name), list(table)))
     allowed = [field.name for field in fields(table[name])]  # type: ignore[arg-type]
     for key in given:
@@ -46,7 +49,7 @@ def part_from_json(values: Mapping[str, Any], kind: str, table: Mapping[str, typ
             raise OptionError(f"{kind} {name!r}: {unknown('field', key, allowed)}")
     try:
         return table[name](**{key: _part_or_value(value, kind) for key, value in given.items()})
-    except TypeError as error:
+    except (TypeError, ValueError, RuntimeError) as error:  # the last two are torch's, for what is no number
         raise OptionError(f"{kind} {name!r}: {error}") from None
 
 
@@ -59,4 +62,6 @@ def _plain(value: Any) -> Any:
 def _part_or_value(value: Any, kind: str) -> Any:
     if isinstance(value, Mapping):
         return part_from_json(value, kind, {name: part for part, name in NAMES.items()})
+    if isinstance(value, int) and abs(value) > MOST:
+        raise OptionError(f"{kind}: {value!r} is larger than any number that belongs there")
     return tuple(value) if isinstance(value, list) else value

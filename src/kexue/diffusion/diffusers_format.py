@@ -8,7 +8,6 @@ schedule at its N times. Read are the numbers of a scheduler's configuration, ne
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,8 +29,10 @@ from kexue.diffusion.schedules import (
 )
 from kexue.errors import CheckpointError, unknown
 from kexue.files import write_json
+from kexue.foreign import check_numbers, filled_by, read_config
 
 INDEX = "model_index.json"
+MOST_TIMES = 1_000_000
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 PREDICTION_TYPES: dict[str, Parameterization] = {"epsilon": EPS, "sample": X0(), "v_prediction": V()}
 BETAS: dict[str, Callable[[int, float, float], Tensor]] = {
@@ -90,7 +91,7 @@ def read_pipeline(folder: Path) -> tuple[UNet, Schedule, Parameterization]:
     """
     unet_folder = folder / "unet" if (folder / "unet").is_dir() else folder
     scheduler_folder = folder / "scheduler" if (folder / "scheduler").is_dir() else folder
-    config = _read_json(scheduler_folder / "scheduler_config.json")
+    config = read_config(scheduler_folder / "scheduler_config.json")
     schedule, parameterization = read_scheduler(config, str(scheduler_folder))
     num_times = len(schedule.betas)
     return read_unet(unet_folder, num_times), schedule, parameterization
@@ -114,32 +115,34 @@ def _betas(config: dict[str, Any], place: str) -> Tensor:
     if "num_train_timesteps" not in config or name not in BETAS:
         reason = unknown("beta schedule", str(name), list(BETAS)) if name not in BETAS else "it states no betas"
         raise CheckpointError(f"{place}: a scheduler of betas is needed, such as DDPMScheduler; {reason}")
+    if not 1 <= config["num_train_timesteps"] <= MOST_TIMES:
+        raise CheckpointError(
+            f"{place}: num_train_timesteps is {config['num_train_timesteps']}, not 1 to {MOST_TIMES:,}"
+        )
     make = BETAS[name]
     return make(config["num_train_timesteps"], config.get("beta_start", 0.0001), config.get("beta_end", 0.02))
 
 
 def read_unet(folder: Path, num_times: int, num_classes: int = 0) -> UNet:
     """A U-Net of diffusers from its configuration and safetensors."""
-    config = _read_json(folder / "config.json")
+    config = read_config(folder / "config.json")
     if config.get("_class_name") != "UNet2DModel":
         raise CheckpointError(f"{folder}: holds a {config.get('_class_name')}; only a UNet2DModel can be read")
     if not num_classes and (config.get("num_class_embeds") or config.get("class_embed_type")):
         raise CheckpointError(f"{folder}: is conditional on classes; only unconditional U-Nets of others can be read")
+    if type(num_times) is not int or type(num_classes) is not int or num_times < 1 or num_classes < 0:
+        raise CheckpointError(f"{folder}: num_times {num_times!r} and num_classes {num_classes!r} are no such numbers")
+    if num_classes and config.get("num_class_embeds") != num_classes + 1:
+        raise CheckpointError(f"{folder}: knows {config.get('num_class_embeds')} classes, not {num_classes} and any")
     weights = folder / WEIGHTS
     if not weights.is_file():
         raise CheckpointError(
             f"{folder}: has no {WEIGHTS}; pickled weights (.bin) are never loaded: write them with diffusers' "
             "`unet.save_pretrained(folder, safe_serialization=True)`"
         )
+    with filled_by([weights]), torch.device("meta"):
+        unet_class().from_config(config)
     unet = unet_class().from_config(config)
     unet.load_state_dict(load_file(weights))
+    check_numbers(unet, weights)
     return UNet(unet.eval(), num_times, num_classes)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except OSError:
-        raise CheckpointError(f"{path.parent}: has no {path.name}") from None
-    except ValueError as error:
-        raise CheckpointError(f"{path}: is damaged ({error})") from None

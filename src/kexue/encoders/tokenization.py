@@ -128,6 +128,8 @@ class TextTokenizer:
 
     def _ask_limit(self) -> int | None:
         limit = self.tokenizer.model_max_length
+        if limit is not None and not isinstance(limit, int | float):
+            raise OptionError(f"the tokenizer's model_max_length must be a number, got {limit!r}")
         if limit is None or limit > NO_LIMIT:
             return None
         return int(limit) - len(self.prefix) - len(self.suffix)

@@ -10,22 +10,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from kexue import manifest
-from kexue.encoders.loading import quiet_transformers
+from kexue.encoders.loading import check_fit, quiet_transformers
 from kexue.encoders.tokenization import TextTokenizer
+from kexue.encoders.windows import collate
 from kexue.errors import CheckpointError
 from kexue.extraction.decision import Decision
 from kexue.extraction.model import ExtractionConfig, ExtractionModel
 from kexue.extraction.schema import Schema
 from kexue.files import atomic_folder
+from kexue.foreign import check_numbers, filled_by, read_config, refusing, weight_files
 from kexue.manifest import MANIFEST
 
 KIND = "extractor"
+PROBE = "a b"
 FORMAT = (1, 0)  # a folder with a higher first number is refused
 
 
@@ -77,19 +79,41 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
     content = manifest.read(folder, FORMAT)
     if content.get("kind", KIND) != KIND:
         raise CheckpointError(f"{folder}: holds a {content['kind']}, not an {KIND}")
-    try:
-        with quiet_transformers():
-            config = ExtractionConfig.from_pretrained(folder)
-            model = ExtractionModel.from_pretrained(folder, config=config, use_safetensors=True)
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        decision = Decision.from_json(content["decision"])
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{folder}: cannot be loaded: {error}") from error
-    return Checkpoint(
-        model.eval(),  # type: ignore[no-untyped-call]
-        tokenizer,
-        decision,
-        content.get("recipe", {}),
-        content.get("metrics", {}),
-        manifest.digest(folder / MANIFEST),
-    )
+    with refusing(folder), quiet_transformers():
+        read_config(folder / "config.json")  # before anything of transformers looks at it
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        checkpoint = Checkpoint(
+            _load_model(folder).eval(),  # type: ignore[no-untyped-call]
+            tokenizer,
+            Decision.from_json(content["decision"]),
+            dict(content.get("recipe", {})),
+            dict(content.get("metrics", {})),
+            manifest.digest(folder / MANIFEST),
+        )
+        check_fit(str(folder), tokenizer, checkpoint.model.encoder)
+        _try_out(checkpoint)
+    return checkpoint
+
+
+def _try_out(checkpoint: Checkpoint) -> None:
+    """Extract from a short text, so that a configuration that lets no text through is noticed here."""
+    tokenizer, config = checkpoint.text_tokenizer, checkpoint.model.config
+    batch = collate(tokenizer([PROBE]), tokenizer, window=config.window, overlap=config.overlap)
+    checkpoint.model.extract(batch, floor=checkpoint.decision.floor)
+
+
+def _load_model(folder: Path) -> ExtractionModel:
+    files = weight_files(folder)
+    config = ExtractionConfig.from_pretrained(folder)
+    with filled_by(files):
+        model, report = ExtractionModel.from_pretrained(
+            folder, config=config, use_safetensors=True, output_loading_info=True
+        )
+    for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if report[kind]:
+            raise CheckpointError(
+                f"{files[0]}: does not fit config.json ({kind.replace('_', ' ')}, such as {min(report[kind])!r}); "
+                "copy the whole folder again"
+            )
+    check_numbers(model, files[0])
+    return cast(ExtractionModel, model)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 GRID = np.round(np.arange(0.02, 1.0, 0.01), 2)  # the thresholds that are tried
 DEFAULT_THRESHOLD = 0.5
+LARGEST = 1e6  # of a calibration's weights that are read
 PSEUDO_COUNT = 20.0
 PRECISIONS = (0.8, 0.85, 0.9, 0.95, 0.99)  # wanted precisions for which thresholds are stored
 
@@ -112,11 +113,26 @@ class Decision:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Decision:
-        """Rebuild a decision from `to_json`."""
+        """Rebuild a decision from `to_json`; raises ValueError or TypeError for what is none."""
         values = dict(record)
-        values["entity"] = Calibration(**values["entity"])
-        values["relation"] = Calibration(**values["relation"])
-        return cls(**values)
+        values["entity"] = Calibration(**_numbers(values["entity"], -LARGEST, LARGEST))
+        values["relation"] = Calibration(**_numbers(values["relation"], -LARGEST, LARGEST))
+        values["thresholds"] = _numbers(values.get("thresholds", {}), 0, 1)
+        values["wanted"] = {
+            str(float(precision)): _numbers(each, 0, 1) for precision, each in dict(values.get("wanted", {})).items()
+        }
+        decision = cls(**values)
+        _numbers({"entity_threshold": decision.entity_threshold}, 0, 1)
+        _numbers({"floor": decision.floor}, -LARGEST, LARGEST)
+        return decision
+
+
+def _numbers(values: Mapping[str, Any], low: float, high: float) -> dict[str, float]:
+    """The values, each a finite number from `low` to `high`."""
+    for name, value in dict(values).items():
+        if type(value) not in (int, float) or not (low <= value <= high and np.isfinite(value)):
+            raise ValueError(f"the decision's {name!r} is {value!r}, not a number from {low:g} to {high:g}")
+    return dict(values)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedMode
 
 from kexue.encoders.loading import build_encoder
 from kexue.encoders.windows import WindowBatch, merge_windows
+from kexue.errors import OptionError, unknown
 from kexue.extraction.decoding import Bounds, Candidates
 from kexue.extraction.heads import HEADS
 from kexue.extraction.reach import Reach
@@ -88,6 +89,7 @@ class ExtractionModel(PreTrainedModel):
             encoder = _encoder_from_config(config.encoder)
         self.encoder = encoder
         self.dropout = nn.Dropout(config.hidden_dropout)
+        _check_choices(config)
         head = HEADS[config.head]
         labels = head.task.labels(Schema.from_json(config.schema))
         self.head = head.from_config(encoder.config.hidden_size, config, labels)
@@ -142,6 +144,16 @@ class ExtractionModel(PreTrainedModel):
             config.span_width, config.link_distance, config.sentence_distance, config.sentences, batch.sentences
         )
         return self.head.decode(self.hidden_states(batch), batch.mask, floor=floor, bounds=bounds, reach=reach)
+
+
+def _check_choices(config: ExtractionConfig) -> None:
+    """Raise `OptionError` for a head that there is not, and for lengths that are none."""
+    if config.head not in HEADS:
+        raise OptionError(unknown("head", str(config.head), list(HEADS)))
+    for name in ("window", "overlap", "span_width", "link_distance", "sentence_distance", "sentences"):
+        value, needed = getattr(config, name), name in ("window", "overlap")
+        if not (type(value) is int and value >= (name == "window")) and (needed or value is not None):
+            raise OptionError(f"{name} must be a number of tokens or sentences, got {value!r}")
 
 
 def _encoder_from_config(values: dict[str, Any]) -> PreTrainedModel:

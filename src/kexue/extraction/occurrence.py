@@ -14,10 +14,11 @@ either string, also inside words. `python -m kexue.benchmarks.occurrence` measur
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from kexue.extraction.document import Relation, Span, Unaligned
 from kexue.extraction.words import is_whole_word
@@ -120,12 +121,10 @@ def outermost(text: str, surfaces: Iterable[str]) -> dict[str, list[Place]]:
 
 
 def _outside(surface: str, places: Mapping[str, list[Place]]) -> list[Place]:
-    longer = [place for other in places if surface in other and surface != other for place in places[other]]
-    return [
-        (start, end)
-        for start, end in places[surface]
-        if not any(first <= start and end <= last for first, last in longer)
-    ]
+    longer = sorted(place for other in places if surface in other and surface != other for place in places[other])
+    firsts = [first for first, _ in longer]
+    furthest = [0, *accumulate((last for _, last in longer), max)]  # end of all that begin no later
+    return [(start, end) for start, end in places[surface] if end > furthest[bisect_right(firsts, start)]]
 
 
 def _everywhere(text: str, surface: str) -> list[Place]:

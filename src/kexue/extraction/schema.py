@@ -7,7 +7,7 @@ inverse of another.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -39,9 +39,9 @@ class Schema:
 
     def __post_init__(self) -> None:
         for kind, names in (("entity type", self.entity_types), ("relation type", self.predicates)):
-            twice = {name for name in names if names.count(name) > 1}
+            twice = sorted(name for name, times in Counter(names).items() if times > 1)
             if twice:
-                raise SchemaError(f"{kind} {sorted(twice)[0]!r} is declared twice")
+                raise SchemaError(f"{kind} {twice[0]!r} is declared twice")
         for relation in self.relation_types:
             for name in (*relation.subject_types, *relation.object_types):
                 if name not in self.entity_types:
@@ -161,12 +161,30 @@ class Schema:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Schema:
-        """Rebuild a schema from `to_json`."""
-        return cls(
-            tuple(record.get("entity_types", ())),
-            tuple(RelationType(**_tuples(relation)) for relation in record.get("relation_types", ())),
-            tuple((name, tuple(roles)) for name, roles in record.get("event_types", ())),
-        )
+        """Rebuild a schema from `to_json`; raises `SchemaError` for what is none."""
+        try:
+            return cls(
+                _names(record.get("entity_types", ())),
+                tuple(_relation_type(**relation) for relation in record.get("relation_types", ())),
+                tuple((*_names([name]), _names(roles)) for name, roles in record.get("event_types", ())),
+            )
+        except (TypeError, ValueError, AttributeError) as error:
+            raise SchemaError(f"the labels are not written as a schema is: {error}") from None
+
+
+def _names(values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list | tuple) or not all(isinstance(value, str) for value in values):
+        raise TypeError(f"{values!r} is not a list of names")
+    return tuple(values)
+
+
+def _relation_type(
+    name: str, subject_types: Any = (), object_types: Any = (), inverse: str | None = None, **flags: bool
+) -> RelationType:
+    _names([name, *([] if inverse is None else [inverse])])
+    if not all(isinstance(flag, bool) for flag in flags.values()):
+        raise TypeError(f"relation {name!r}: {flags!r} are not true or false")
+    return RelationType(name, _names(subject_types), _names(object_types), inverse=inverse, **flags)
 
 
 def _either(types: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:

@@ -25,10 +25,11 @@ from starlette.middleware.cors import CORSMiddleware
 
 from kexue.diffusion.configuration import part_from_json
 from kexue.diffusion.samplers import SAMPLERS
-from kexue.errors import KexueError, OptionError
+from kexue.errors import LONGEST_NAME, KexueError, OptionError
 from kexue.extraction.document import Document
 from kexue.pipelines.generator import Condition
 from kexue.server.batcher import ClosedError, OverloadError
+from kexue.server.description import describe
 from kexue.server.drawings import Drawing, GeneratorHost
 from kexue.server.hosts import ExtractorHost, Host, Question, choose_host
 from kexue.server.metrics import Measures, Watched
@@ -39,11 +40,14 @@ from kexue.server.settings import Settings
 from kexue.version import __version__
 
 PAGE = Path(__file__).parent / "page"
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    400: {"model": Problem, "description": "the body is no JSON"},
-    401: {"model": Problem, "description": "an API key is needed"},
+SHOWN = 5  # mistakes of a request that are told at once
+LOCKED: dict[int | str, dict[str, Any]] = {401: {"model": Problem, "description": "an API key is needed"}}
+PROBLEMS = LOCKED | {
+    400: {"model": Problem, "description": "the body cannot be read as JSON"},
+    408: {"model": Problem, "description": "the body did not arrive in time"},
     413: {"model": Problem, "description": "the body is too large"},
     422: {"model": Problem, "description": "the request is wrong, and why"},
+    500: {"model": Problem, "description": "the service failed; its log says why"},
     503: {"model": Problem, "description": "too much to do; try again after Retry-After seconds"},
     504: {"model": Problem, "description": "not answered in time"},
 }
@@ -65,6 +69,7 @@ def create_app(hosts: Mapping[str, Host], settings: Settings = Settings()) -> Fa
         description="Facts out of text, and images out of noise.",
         docs_url=None,  # it would load its scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # a redirection would repeat the host that the client names
         lifespan=lifespan,
     )
     _add_errors(app)
@@ -75,6 +80,8 @@ def create_app(hosts: Mapping[str, Host], settings: Settings = Settings()) -> Fa
         _add_generate(app, hosts, settings)
     _add_page(app)
     _protect(app, hosts, settings)
+    described = app.openapi
+    app.openapi = lambda: describe(described(), hosts, settings)  # type: ignore[method-assign]
     return app
 
 
@@ -84,7 +91,7 @@ def _add_models(app: FastAPI, hosts: Mapping[str, Host]) -> None:
         """Whether the service works."""
         return Health(status="ok", version=__version__, models=list(hosts))
 
-    @app.get("/models")
+    @app.get("/models", responses=LOCKED)
     async def models() -> list[dict[str, Any]]:
         """What is served, with labels and thresholds."""
         return [host.describe() for host in hosts.values()]
@@ -133,7 +140,9 @@ async def _until_gone(request: Request) -> None:
 
 
 def _add_generate(app: FastAPI, hosts: Mapping[str, Host], settings: Settings) -> None:
-    @app.post("/generate", responses=PROBLEMS | {200: {"content": {"application/x-ndjson": {}}}})
+    lines = {200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}}
+
+    @app.post("/generate", response_class=StreamingResponse, responses=PROBLEMS | lines)
     async def generate(asked: GenerateRequest) -> StreamingResponse:
         """Images as they come out of the noise: lines of JSON, `{"step", "steps", "image"}`, the last with `done`."""
         host = choose_host(hosts, asked.model, GeneratorHost)
@@ -221,9 +230,12 @@ def _add_errors(app: FastAPI) -> None:
 
 def _explain(error: RequestValidationError) -> str:
     """Where the request is wrong, and how."""
-    return "; ".join(
-        f"{'.'.join(str(part) for part in item['loc'][1:]) or 'body'}: {item['msg']}" for item in error.errors()
-    )
+    mistakes = error.errors()
+    told = [
+        f"{'.'.join(str(part)[:LONGEST_NAME] for part in item['loc'][1:]) or 'body'}: {item['msg']}"
+        for item in mistakes[:SHOWN]
+    ]
+    return "; ".join(told + ([f"and {len(mistakes) - SHOWN} more"] if len(mistakes) > SHOWN else []))
 
 
 def _protect(app: FastAPI, hosts: Mapping[str, Host], settings: Settings) -> None:

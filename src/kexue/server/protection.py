@@ -6,11 +6,14 @@ import asyncio
 import hmac
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SLOWEST = 30.0  # seconds in which a body must have come
+LINGER = 5.0  # seconds for which a body that is refused is still read
+DISCARDED = 2**26  # bytes of it that are, at most
 OPEN = ("/", "/health", "/page/")  # what anybody may see: the page asks for the key itself
 POLICY = "default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'none'"
 HEADERS = {
@@ -34,10 +37,11 @@ class BodyLimit:
             return
         length = Headers(scope=scope).get("content-length", "0")
         if length.isdecimal() and len(length) < 20 and int(length) > self.max_bytes:
+            await linger(scope, receive)
             await refuse(send, 413, f"the body is larger than the {self.max_bytes} bytes that are allowed", UNREAD)
             return
         try:
-            body = await asyncio.wait_for(self._read(receive), SLOWEST)
+            body = await asyncio.wait_for(self._read(scope, receive), SLOWEST)
         except TimeoutError:
             await refuse(send, 408, f"the body did not arrive within {SLOWEST:g} s", UNREAD)
             return
@@ -46,7 +50,7 @@ class BodyLimit:
             return
         await self.app(scope, _replay(body, receive), send)
 
-    async def _read(self, receive: Receive) -> bytes | None:
+    async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
         """The body, or None if it is too large or the client has gone."""
         parts, size = [], 0
         while True:
@@ -56,6 +60,8 @@ class BodyLimit:
             parts.append(message.get("body", b""))
             size += len(parts[-1])
             if size > self.max_bytes:
+                if message.get("more_body"):
+                    await linger(scope, receive)
                 return None
             if not message.get("more_body"):
                 return b"".join(parts)
@@ -87,9 +93,9 @@ class ApiKeys:
         if scope["type"] != "http" or self._may(scope):
             await self.app(scope, receive, send)
             return
-        await refuse(
-            send, 401, "an API key is needed: Authorization: Bearer KEY", UNREAD | {"www-authenticate": "Bearer"}
-        )
+        await linger(scope, receive)
+        asking = UNREAD | {"www-authenticate": "Bearer"}
+        await refuse(send, 401, "an API key is needed: Authorization: Bearer KEY", asking)
 
     def _may(self, scope: Scope) -> bool:
         path = scope["path"]
@@ -118,6 +124,22 @@ class BrowserHeaders:
             await send(message)
 
         await self.app(scope, receive, with_headers)
+
+
+async def linger(scope: Scope, receive: Receive) -> None:
+    """Read what is on its way of a body that is refused: a client whose sending is cut off sees no answer."""
+    if "expect" not in Headers(scope=scope):  # who asks before sending is sending nothing yet
+        with suppress(TimeoutError):
+            await asyncio.wait_for(_discard(receive), LINGER)
+
+
+async def _discard(receive: Receive) -> None:
+    size = 0
+    while size < DISCARDED:
+        message = await receive()
+        size += len(message.get("body", b""))
+        if not message.get("more_body"):
+            return
 
 
 async def refuse(send: Send, status: int, error: str, headers: dict[str, str] | None = None) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 import uvicorn
 from fastapi import FastAPI
 
+from kexue.server.connections import PatientProtocol
+
 BACKLOG = 1024  # connections that the system keeps waiting
 
 
@@ -23,6 +25,7 @@ def run(app: FastAPI, host: str, port: int, *, timeout: float, announce: Callabl
         announce(f"http://{shown}:{listening.getsockname()[1]}")
         config = uvicorn.Config(
             app,
+            http=PatientProtocol,
             log_level="warning",
             timeout_keep_alive=5,
             timeout_graceful_shutdown=round(timeout) + 1,

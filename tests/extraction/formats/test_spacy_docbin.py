@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import random
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
 
+from kexue import files
 from kexue.errors import DataError, OptionError
-from kexue.extraction.document import Relation, Span
+from kexue.extraction.document import Document, Relation, Span
 from kexue.extraction.formats import spacy_docbin
 from kexue.extraction.formats.source import Sample
+from tests.hostile import damage_bytes
 
 spacy = pytest.importorskip("spacy", reason="the spacy extra is not installed")
 
@@ -84,3 +88,29 @@ def test_without_spacy_the_message_names_the_extra(tmp_path, monkeypatch):
 def test_the_file_is_recognised_by_its_name():
     assert spacy_docbin.detect(Sample(Path("train.spacy"), "", None))
     assert not spacy_docbin.detect(Sample(Path("train.json"), "", None))
+
+
+def test_damage_inside_and_outside_of_the_compression_is_refused_with_the_path(tmp_path):
+    whole = write(tmp_path / "a.spacy", rel=lambda ents: {(ents[0].start, ents[1].start): {"causes": 1.0}}).read_bytes()
+    path, refused = tmp_path / "b.spacy", 0
+    for index in range(200):
+        chance = random.Random(index)
+        inside = index % 4
+        path.write_bytes(
+            zlib.compress(damage_bytes(zlib.decompress(whole), chance)) if inside else damage_bytes(whole, chance)
+        )
+        try:
+            for document in spacy_docbin.read(path):
+                assert Document.from_json(document.to_json()) == document
+        except DataError as error:
+            assert error.path == path
+            refused += 1
+    assert refused > 150
+
+
+def test_a_file_that_expands_without_measure_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "MOST", 2**20)
+    path = tmp_path / "a.spacy"
+    path.write_bytes(zlib.compress(bytes(2**24)))
+    with pytest.raises(DataError, match=r"a\.spacy: expands to more than"):
+        list(spacy_docbin.read(path))

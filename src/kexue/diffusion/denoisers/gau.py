@@ -95,8 +95,10 @@ class GAUDenoiser(DenoisingNetwork):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        """A network with fresh weights."""
-        return cls(Sizes(**config))
+        """A network with fresh weights; raises `OptionError` for sizes that no network of this kind has."""
+        sizes = Sizes(**config)
+        _check(sizes)
+        return cls(sizes)
 
     @classmethod
     def preset(cls, name: str, shape: tuple[int, int, int], num_classes: int = 0, dropout: float = 0.0) -> Self:
@@ -115,6 +117,15 @@ class GAUDenoiser(DenoisingNetwork):
     def shape(self) -> tuple[int, int, int]:
         """Channels, height and width of the images."""
         return self.sizes.channels, self.sizes.height, self.sizes.width
+
+
+def _check(sizes: Sizes) -> None:
+    for name, value in asdict(sizes).items():
+        if name != "dropout" and (type(value) is not int or value < (name != "num_classes")):
+            raise OptionError(f"{name} must be a whole number from 1, got {value!r}")
+    if sizes.height % sizes.patch or sizes.width % sizes.patch or math.prod(sizes.grid) > 16 * MOST_TOKENS:
+        size = f"{sizes.height} x {sizes.width}"
+        raise OptionError(f"images of {size} are not cut into at most {16 * MOST_TOKENS:,} squares of {sizes.patch}")
 
 
 class ConditionedUnit(nn.Module):

@@ -51,6 +51,11 @@ class DenoisingNetwork(nn.Module, ABC):
     def shape(self) -> tuple[int, int, int]:
         """Channels, height and width of the images."""
 
+    @property
+    def smallest(self) -> tuple[int, int] | None:
+        """Height and width of the smallest images that it can take; None where it takes those of `shape` only."""
+        return None
+
     @abstractmethod
     def checkpoint_gradients(self) -> None:
         """Keep less for the backward pass and compute it again: half the memory for a third more time."""

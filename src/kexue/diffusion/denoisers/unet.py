@@ -87,6 +87,12 @@ class UNet(DenoisingNetwork):
         )
         return cls(unet, NUM_TIMES, num_classes)
 
+    @property
+    def smallest(self) -> tuple[int, int]:
+        """As often divisible by 2 as there are levels."""
+        side = 2 ** len(self.unet.config.block_out_channels)
+        return side, side
+
     def checkpoint_gradients(self) -> None:
         """As diffusers does it, block by block."""
         self.unet.enable_gradient_checkpointing()

@@ -6,6 +6,7 @@ What cannot be opened or decoded is named with the reason and left out.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,10 +19,8 @@ from PIL import Image, UnidentifiedImageError
 from kexue.diffusion.images.form import ImageForm, is_grey
 from kexue.diffusion.images.image_set import ImageSet, Skipped
 from kexue.diffusion.images.labels import number_labels
-from kexue.diffusion.images.pixels import PixelScale
+from kexue.diffusion.images.pixels import Pixels, PixelScale
 from kexue.errors import DataError
-
-UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ def read_source(
     skipped: dict[str, str] = {}
     form = _common_form(source, size, mode, background, skipped)
     kept = [entry for entry in source.entries if entry.name not in skipped]
-    pixels = np.empty((len(kept), *form.shape), np.uint8)
+    pixels = _room(len(kept), form, source)
     entries: list[Entry] = []
     for entry in kept:
         with _skipping(entry, skipped), entry.open() as image:
@@ -69,6 +68,18 @@ def read_source(
         tuple(Skipped(name, reason) for name, reason in skipped.items()),
         source.scale,
     )
+
+
+def _room(num: int, form: ImageForm, source: Source) -> Pixels:
+    try:
+        return np.empty((num, *form.shape), np.uint8)
+    except (MemoryError, ValueError):
+        gigabytes = num * math.prod(form.shape) / 1e9
+        raise DataError(
+            f"{num:,} images of {' x '.join(map(str, form.shape))} are {gigabytes:,.0f} GB, more than there is memory "
+            "for: give a smaller size",
+            path=source.name,
+        ) from None
 
 
 def _common_form(
@@ -94,11 +105,12 @@ def _skipping(entry: Entry, skipped: dict[str, str]) -> Iterator[None]:
     """Note an image that cannot be read and go on; a picture as large as a decompression bomb counts as such."""
     try:
         with catch_warnings():
+            simplefilter("ignore", UserWarning)  # of a picture that is odd but can be read
             simplefilter("error", Image.DecompressionBombWarning)
             yield
     except UnidentifiedImageError:
         skipped[entry.name] = "is not an image"
-    except UNREADABLE as error:
+    except Exception as error:  # Pillow's decoders raise errors of many kinds
         skipped[entry.name] = str(error) or type(error).__name__
 
 

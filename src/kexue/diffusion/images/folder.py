@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from PIL import Image
-
 from kexue.diffusion.images.entries import Entry, Source
+from kexue.diffusion.images.opening import open_image
 from kexue.errors import DataError
 
 NOT_IMAGES = {".txt", ".md", ".json", ".jsonl", ".csv", ".tsv", ".html", ".xml", ".yaml", ".yml", ".toml", ".py"}
@@ -27,7 +26,7 @@ def folder_source(path: Path) -> Source:
     return Source(
         str(path),
         [
-            Entry(name.as_posix(), partial(Image.open, file), label if labelled else None)
+            Entry(name.as_posix(), partial(open_image, file), label if labelled else None)
             for file, name, label in zip(files, names, classes, strict=True)
         ],
     )

@@ -18,15 +18,17 @@ def number_labels(
     With `names` the labels are already numbers into them; otherwise classes are numbered in sorted order.
     Raises `DataError` for a number that has no name.
     """
-    if not labels or any(label is None for label in labels):
+    known = [label for label in labels if label is not None]
+    if not known or len(known) < len(labels):
         return None, ()
+    odd = next((label for label in known if not isinstance(label, int | str)), None)
+    if odd is not None:
+        raise DataError(f"a class must be a number or a name, got {odd!r}", path=source)
     if names:
-        numbers = np.array(labels, dtype=np.int64)
-        if numbers.min() < 0 or numbers.max() >= len(names):
-            raise DataError(
-                f"labels run from {numbers.min()} to {numbers.max()}, but {len(names)} have names", path=source
-            )
-        return numbers, names
-    classes = sorted(set(labels), key=lambda label: (isinstance(label, str), label))
+        wrong = next((label for label in known if isinstance(label, str) or not 0 <= label < len(names)), None)
+        if wrong is not None:
+            raise DataError(f"has a label {wrong!r}, but labels are numbers of the {len(names)} names", path=source)
+        return np.array(known, dtype=np.int64), names
+    classes = sorted(set(known), key=lambda label: (isinstance(label, str), label))
     place = {label: index for index, label in enumerate(classes)}
-    return np.array([place[label] for label in labels], dtype=np.int64), tuple(str(label) for label in classes)
+    return np.array([place[label] for label in known], dtype=np.int64), tuple(str(label) for label in classes)

@@ -9,6 +9,7 @@ from typing import Any
 from kexue.diffusion.images.entries import Source
 from kexue.diffusion.images.rows import choose_columns, row_entries
 from kexue.errors import DataError, OptionError
+from kexue.files import expansion_limit
 
 
 def parquet_source(path: Path, label_column: str | None = None) -> Source:
@@ -22,13 +23,23 @@ def parquet_source(path: Path, label_column: str | None = None) -> Source:
     except ImportError:
         raise OptionError("Parquet files need pyarrow: pip install 'kexue[parquet]'") from None
     try:
-        table = parquet.read_table(path)
-    except (OSError, arrow.ArrowException) as error:
+        with parquet.ParquetFile(path) as file:
+            _check_expansion(file.metadata, path)
+            image, label = choose_columns(file.schema_arrow.names, label_column, str(path))
+            columns = file.read([image] if label is None else [image, label])
+        images = columns.column(image).to_pylist()
+        labels = None if label is None else columns.column(label).to_pylist()
+    except (OSError, arrow.ArrowException, KeyError, ValueError, OverflowError, MemoryError) as error:
         raise DataError(f"cannot be read as Parquet: {error}", path=path) from error
-    image, label = choose_columns(table.column_names, label_column, str(path))
-    labels = None if label is None else table.column(label).to_pylist()
-    names = _class_names(table.schema.metadata or {}, label)
-    return Source(str(path), row_entries(table.column(image).to_pylist(), labels, path.name), names)
+    return Source(str(path), row_entries(images, labels, path.name), _class_names(columns.schema.metadata or {}, label))
+
+
+def _check_expansion(metadata: Any, path: Path) -> None:
+    total = sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
+    if total > expansion_limit(path) or metadata.num_rows > path.stat().st_size:
+        raise DataError(
+            f"says that it holds {metadata.num_rows:,} rows of {total:,} bytes, too many to be so", path=path
+        )
 
 
 def _class_names(metadata: dict[bytes, bytes], label: str | None) -> tuple[str, ...]:
@@ -36,5 +47,5 @@ def _class_names(metadata: dict[bytes, bytes], label: str | None) -> tuple[str, 
     try:
         features: dict[str, Any] = json.loads(metadata[b"huggingface"])["info"]["features"]
         return tuple(features[str(label)]["names"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return ()

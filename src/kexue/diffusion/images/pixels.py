@@ -25,8 +25,8 @@ class PixelScale:
     max_value: int = 255
 
     def __post_init__(self) -> None:
-        if not 1 <= self.max_value <= 255:
-            raise OptionError(f"max_value must be within 1 ... 255, got {self.max_value}")
+        if type(self.max_value) is not int or not 1 <= self.max_value <= 255:
+            raise OptionError(f"max_value must be within 1 ... 255, a whole number, got {self.max_value!r}")
 
     def encode(self, pixels: Pixels) -> Tensor:
         """float32[n, c, h, w] in [-1, 1] of uint8[n, h, w, c]."""

@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image
 
 from kexue.diffusion.images.entries import Entry
+from kexue.diffusion.images.opening import open_image
 from kexue.errors import DataError, unknown
 
 IMAGE_COLUMNS = ("image", "img", "images")
@@ -42,4 +43,4 @@ def _open(image: Any) -> Image.Image:
     encoded = image.get("bytes") if isinstance(image, Mapping) else image
     if not isinstance(encoded, bytes):
         raise ValueError("has no bytes of an image")
-    return Image.open(io.BytesIO(encoded))
+    return open_image(io.BytesIO(encoded))

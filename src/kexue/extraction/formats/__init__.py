@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
-import json
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +36,7 @@ from kexue.extraction.formats import (
     token_span,
     triples,
 )
-from kexue.extraction.formats.source import Sample, read_records, read_text
+from kexue.extraction.formats.source import Sample, parse_value, read_records, read_text
 
 _HEAD = 1 << 16  # bytes of a file that detection looks at
 
@@ -186,7 +186,7 @@ def _head(path: Path) -> str:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             return decoder.decode(file.read(_HEAD))
-    except (OSError, EOFError, UnicodeDecodeError):
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error):
         return ""
 
 
@@ -196,8 +196,8 @@ def _first_record(head: str, path: Path) -> Any:
     if not text.startswith("{"):
         return None
     try:
-        return json.JSONDecoder().raw_decode(text)[0]
-    except json.JSONDecodeError:
+        return parse_value(text)[0]
+    except ValueError:
         return _first_of_whole(path)
 
 

@@ -67,9 +67,16 @@ def write(documents: Iterable[Document], path: Path) -> None:
             if target.exists():
                 raise DataError(f"two documents have the id {document.id!r}: brat names files by it", path=path)
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(document.text, encoding="utf-8", newline="")
-            annotation = brat_writing.render(document)
-            target.with_suffix(".ann").write_text(annotation, encoding="utf-8", newline="\n")
+            try:
+                target.write_text(document.text, encoding="utf-8", newline="")
+                annotation = brat_writing.render(document)
+                target.with_suffix(".ann").write_text(annotation, encoding="utf-8", newline="\n")
+            except UnicodeEncodeError as error:
+                raise DataError(
+                    f"document {number} holds half of a surrogate pair ({error.object[error.start]!r}), which a file "
+                    "of brat cannot; write it as native",
+                    path=path,
+                ) from None
 
 
 def _document(text: Path, identity: str) -> Document:

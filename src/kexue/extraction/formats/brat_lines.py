@@ -71,9 +71,9 @@ def annotate(document: Document, annotation: str, path: Path) -> None:
     lines = list(_lines(annotation, path))
     kinds = {kind: [line for line in lines if line.id[0] in kind] for kind in ("T", "E", "R", "*AMN#")}
     reading = _Reading(document)
-    triggers = {_pairs(line)[0][1]: line.id for line in kinds["E"]}
-    _text_bound(reading, kinds["T"], triggers.keys())
-    reading.ends |= {event: reading.end(kinds["E"][0], trigger) for trigger, event in triggers.items()}
+    triggers = {_pairs(line)[0][1] for line in kinds["E"]}
+    _text_bound(reading, kinds["T"], triggers)
+    reading.ends |= {line.id: reading.end(line, _pairs(line)[0][1]) for line in kinds["E"]}
     for line in kinds["E"]:
         _event(reading, line)
     for line in kinds["R"]:

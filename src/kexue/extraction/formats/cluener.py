@@ -13,7 +13,7 @@ from typing import Any
 
 from kexue.errors import DataError
 from kexue.extraction.document import Document, Span, Unaligned
-from kexue.extraction.formats.records import field, read_each
+from kexue.extraction.formats.records import field, of_kind, read_each
 from kexue.extraction.formats.source import Sample
 
 
@@ -42,7 +42,10 @@ def _document(record: dict[str, Any]) -> Document:
         for label, mentions in record.get("label", {}).items():
             for mention, places in mentions.items():
                 for start, last in places:
-                    _place(document, label, mention, start, last + 1)
+                    first, end = of_kind(start, int, "a start"), of_kind(last, int, "an end") + 1
+                    _place(document, label, mention, first, end)
+                if not places:
+                    document.unaligned.append(Unaligned("entity", label, (mention,), "it has no place"))
     except (TypeError, ValueError, AttributeError):
         raise DataError("'label' must go from type to mention to [[start, end], ...], ends inclusive") from None
     return document

@@ -84,6 +84,8 @@ def _cells(line: str) -> list[str]:
 
 
 def _documents(sentences: Sequence[_Sentence]) -> Iterator[Document]:
+    if not sentences:
+        return
     rows = [row for sentence in sentences for row in sentence.rows]
     _check_width(rows)
     token = 1 if _numbered(sentences) else 0

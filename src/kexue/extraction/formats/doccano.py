@@ -82,10 +82,10 @@ def _document(record: dict[str, Any]) -> Document:
     identity = record.get("id", record.get("doc_id"))
     document.id = None if identity is None else str(identity)
     document.meta.update((key, value) for key, value in record.items() if key not in _READ and value)
-    items = [_entity(item) for key in _SPANS for item in record.get(key) or ()]
+    items = [_entity(item) for key in _SPANS for item in optional(record, key, list, [])]
     places = choose(text, [mark for _, _, mark in items], _COUNTINGS)
     ends = {identity: place(document, label, mark, places) for identity, label, mark in items}
-    for relation in record.get("relations") or ():
+    for relation in optional(record, "relations", list, []):
         _relate(document, relation, ends)
     return document
 
@@ -98,7 +98,11 @@ def _entity(item: Any) -> tuple[Any, str, Mark]:
     if not isinstance(item, dict) or "label" not in item:
         raise DataError(f"an entity must be [start, end, label] or an object with a label; got {item!r}")
     start, end = field(item, "start_offset", int, "an entity"), field(item, "end_offset", int, "an entity")
-    return item.get("id", object()), str(item["label"]), Mark(start, end, item.get("entity"))
+    identity, label = item.get("id", object()), item["label"]
+    if isinstance(identity, list | dict) or not isinstance(label, str | int):
+        raise DataError(f"an entity's id must be a number or a string, and its label too; got {item!r}")
+    surface = optional(item, "entity", str, "", "an entity") if item.get("entity") is not None else None
+    return identity, str(label), Mark(start, end, surface)
 
 
 def _is_triple(item: Any) -> bool:

@@ -28,6 +28,7 @@ from xml.sax.saxutils import quoteattr
 from kexue.errors import DataError
 from kexue.extraction.document import Document, Span, read_score
 from kexue.extraction.formats.offsets import Mark, choose, code_points, utf16_units
+from kexue.extraction.formats.records import field, named, optional, strings
 from kexue.extraction.formats.source import Sample, read_records
 from kexue.extraction.formats.standoff import UNTYPED, End, mentions, numbered, place, relate
 from kexue.files import atomic_write
@@ -53,16 +54,17 @@ def read(path: Path) -> Iterator[Document]:
     """
     for line, task in read_records(path):
         try:
-            yield _document(task)
+            document = named(_document(task))
         except DataError as error:
             raise DataError(str(error), path=path, line=line) from None
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
             raise DataError(
                 f"is not a Label Studio task ({type(error).__name__}: {error}); "
                 "export the project as JSON, not JSON-MIN",
                 path=path,
                 line=line,
             ) from None
+        yield document
 
 
 def write(documents: Iterable[Document], path: Path) -> None:
@@ -138,19 +140,29 @@ def _read_spans(document: Document, items: Sequence[Mapping[str, Any]]) -> dict[
     """Append the spans, one for each label of a region; what relations refer to is a region's first."""
     if any("startOffset" in item["value"] for item in items):
         raise DataError("offsets into HTML cannot be placed in the text; label with a Text tag, not HyperText")
-    marks = [Mark(item["value"]["start"], item["value"]["end"], item["value"].get("text")) for item in items]
+    marks = [_mark(item["value"]) for item in items]
     places = choose(document.text, marks, (code_points, utf16_units))
     ends: dict[str, End] = {}
     for item, mark in zip(items, marks, strict=True):
-        for label in reversed(item["value"]["labels"]):
+        for label in reversed(_labels(item["value"]) or [""]):
             ends[item["id"]] = place(document, label, mark, places, read_score(item))
     return ends
+
+
+def _mark(value: Mapping[str, Any]) -> Mark:
+    surface = optional(value, "text", str, "", "a region")
+    start, end = field(value, "start", int, "a region"), field(value, "end", int, "a region")
+    return Mark(start, end, surface if value.get("text") is not None else None)
+
+
+def _labels(holder: Mapping[str, Any]) -> list[str]:
+    return strings(optional(holder, "labels", list, []), "'labels'")
 
 
 def _read_relation(document: Document, item: Mapping[str, Any], ends: Mapping[str, End]) -> None:
     direction = item.get("direction", "right")
     first, second = ends[item["from_id"]], ends[item["to_id"]]
-    for predicate in item.get("labels") or (_UNLABELLED,):
+    for predicate in _labels(item) or [_UNLABELLED]:
         if direction != "left":
             relate(document, first, predicate, second, read_score(item))
         if direction != "right":

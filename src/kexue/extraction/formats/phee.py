@@ -14,12 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from kexue.errors import DataError
 from kexue.extraction.document import Argument, Document, Event, Span, Unaligned
-from kexue.extraction.formats.records import field, identifier, of_kind, read_each, rest
+from kexue.extraction.formats.records import field, identifier, of_kind, read_each, rest, strings
 from kexue.extraction.formats.source import Sample
 
+T = TypeVar("T")
+S = TypeVar("S")
 _KNOWN = ("id", "context", "annotations")
 _ROLES = {"Trigger": "trigger"}
 
@@ -54,20 +57,35 @@ def _arguments(event: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, d
 
 def _add(document: Document, kind: str, arguments: dict[str, dict[str, Any]]) -> None:
     """The event, or what is known of it where the text does not show one of its pieces."""
-    found = []
-    for role, argument in arguments.items():
-        surfaces, starts = (field(argument, key, list, f"the argument {role!r}") for key in ("text", "start"))
-        for pieces, places in zip(surfaces, starts, strict=False):
-            for piece, start in zip(pieces, places, strict=False):
-                if document.text[start : start + len(piece)] != piece:
-                    strings = tuple(piece for each in arguments.values() for pieces in each["text"] for piece in pieces)
-                    reason = f"{piece!r} is to stand at character {start}, which it does not"
-                    document.unaligned.append(Unaligned("event", kind, strings, reason))
-                    return
-            found.append(Argument(role, _span(pieces, places)))
-    document.events.append(Event(kind, tuple(found)))
+    mentions = [(role, pieces) for role, argument in arguments.items() for pieces in _mentions(role, argument)]
+    for _, pieces in mentions:
+        for piece, start in pieces:
+            if not piece or start < 0 or document.text[start : start + len(piece)] != piece:
+                surfaces = tuple(surface for _, pieces in mentions for surface, _ in pieces)
+                reason = f"{piece!r} is to stand at character {start}, which it does not"
+                document.unaligned.append(Unaligned("event", kind, surfaces, reason))
+                return
+    document.events.append(Event(kind, tuple(Argument(role, _span(pieces)) for role, pieces in mentions)))
 
 
-def _span(pieces: list[str], starts: list[int]) -> Span:
-    ends = sorted((start, start + len(piece)) for piece, start in zip(pieces, starts, strict=True))
+def _mentions(role: str, argument: dict[str, Any]) -> Iterator[list[tuple[str, int]]]:
+    """The pieces, each with its start, of every mention of an argument."""
+    what = f"the argument {role!r}"
+    texts, starts = (field(argument, key, list, what) for key in ("text", "start"))
+    for surfaces, places in zip(*_alike(texts, starts, what), strict=True):
+        pieces = strings(of_kind(surfaces, list, f"each text of {what}"), f"the text of {what}")
+        numbers = [of_kind(item, int, f"each start of {what}") for item in of_kind(places, list, f"a start of {what}")]
+        if not pieces:
+            raise DataError(f"{what} has a mention without text")
+        yield list(zip(*_alike(pieces, numbers, what), strict=True))
+
+
+def _alike(texts: list[T], starts: list[S], what: str) -> tuple[list[T], list[S]]:
+    if len(texts) != len(starts):
+        raise DataError(f"{what} has {len(texts)} texts but {len(starts)} starts; each text needs its start")
+    return texts, starts
+
+
+def _span(pieces: list[tuple[str, int]]) -> Span:
+    ends = sorted((start, start + len(piece)) for piece, start in pieces)
     return Span(ends[0][0], ends[-1][1], fragments=tuple(ends) if len(ends) > 1 else ())

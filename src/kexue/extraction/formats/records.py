@@ -21,10 +21,24 @@ def read_each(path: Path, convert: Callable[[dict[str, Any]], Document]) -> Iter
     """Convert every record of a file; a `DataError` of `convert` gets the path and the record's line."""
     for line, record in read_records(path):
         try:
-            document = convert(of_kind(record, dict, "a record"))
+            document = named(convert(of_kind(record, dict, "a record")))
         except DataError as error:
             raise DataError(str(error), path=path, line=line) from None
+        except RecursionError:
+            raise DataError("is nested too deeply", path=path, line=line) from None
         yield document
+
+
+def named(document: Document) -> Document:
+    """The document, if all its facts have names; raises `DataError` for one without."""
+    for kind, names in (
+        ("a relation has no predicate", [relation.predicate for relation in document.relations]),
+        ("an event has no type", [event.type for event in document.events]),
+        ("an argument has no role", [argument.role for event in document.events for argument in event.arguments]),
+    ):
+        if not all(names):
+            raise DataError(f"{kind}: its name is an empty string")
+    return document
 
 
 def of_kind(value: Any, kind: type[T], what: str) -> T:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kexue.errors import DataError
+from kexue.files import expansion_limit
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ def read_text(path: Path) -> str:
 
     A name that ends in .gz is decompressed.
 
-    Raises `DataError` for a missing or empty file, and for bytes that are not UTF-8, with their line.
+    Raises `DataError` for a missing or empty file, for one that would expand without measure, and for bytes that are
+    not UTF-8, with their line.
     """
     data = _read_bytes(path)
     if not data.strip():
@@ -50,12 +53,62 @@ def decode_utf8(data: bytes, path: str | Path, *, line: int = 1) -> str:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if path.suffix == ".gz" else data
+        return _expanded(path) if path.suffix == ".gz" else path.read_bytes()
     except EOFError:
-        raise DataError("the compressed file was cut short; copy it again", path=path) from None
+        raise DataError("cannot be read: the compressed file was cut short; copy it again", path=path) from None
+    except zlib.error as error:
+        raise DataError(f"cannot be read: the compressed file is damaged ({error}); copy it again", path=path) from None
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}", path=path) from None
+
+
+def _expanded(path: Path) -> bytes:
+    limit = expansion_limit(path)
+    with gzip.open(path) as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise DataError(
+            f"expands to more than {limit:,} bytes, which is no text's ratio; decompress it first if it is meant",
+            path=path,
+        )
+    return data
+
+
+def parse_json(text: str) -> Any:
+    """The value of a JSON text.
+
+    Raises ValueError with the reason, also for a key that is given twice: of its values all but one would be lost.
+    """
+    value, end = parse_value(text, _skip(text, 0))
+    end = _skip(text, end)
+    if end < len(text):
+        raise json.JSONDecodeError("Extra data", text, end)
+    return value
+
+
+def parse_value(text: str, start: int = 0) -> tuple[Any, int]:
+    """The JSON value that begins at `start`, and where it ends; raises as `parse_json` does."""
+    try:
+        return _DECODER.raw_decode(text, start)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r} is given twice")
+    return record
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique)
+
+
+def reason(error: ValueError) -> str:
+    """What is wrong with a JSON text, and in which column where that is known."""
+    return f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
 
 
 def read_records(path: Path) -> Iterator[tuple[int, Any]]:
@@ -69,9 +122,11 @@ def read_records(path: Path) -> Iterator[tuple[int, Any]]:
         yield from _array(text, path)
         return
     try:  # one object over several lines
-        record = json.loads(text)
+        record = parse_json(text)
     except json.JSONDecodeError:
         yield from _lines(text, path)
+    except ValueError as error:
+        raise _no_record(error, text.lstrip(), path, text[: _skip(text, 0)].count("\n") + 1) from None
     else:
         yield 1, record
 
@@ -82,27 +137,31 @@ def _lines(text: str, path: Path) -> Iterator[tuple[int, Any]]:
         if not content.strip():
             continue
         try:
-            yield line, json.loads(content)
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"is not a JSON record ({error.msg} at column {error.colno}): {content[:60]!r}; "
-                "mend or remove this line (a file cut short ends like this)",
-                path=path,
-                line=line,
-            ) from None
+            yield line, parse_json(content)
+        except ValueError as error:
+            raise _no_record(error, content, path, line) from None
+
+
+def _no_record(error: ValueError, content: str, path: Path, line: int) -> DataError:
+    return DataError(
+        f"is not a JSON record ({reason(error)}): {content[:60]!r}; "
+        "mend or remove this line (a file cut short ends like this)",
+        path=path,
+        line=line,
+    )
 
 
 def _array(text: str, path: Path) -> Iterator[tuple[int, Any]]:
-    decoder = json.JSONDecoder()
     position = _skip(text, text.index("[") + 1)
     line, counted = 1, 0
     while position < len(text) and text[position] != "]":
         line, counted = line + text.count("\n", counted, position), position
         try:
-            record, end = decoder.raw_decode(text, position)
-        except json.JSONDecodeError as error:
+            record, end = parse_value(text, position)
+        except ValueError as error:
+            place = error.lineno if isinstance(error, json.JSONDecodeError) else line
             raise DataError(
-                f"is not a JSON array ({error.msg}); a file cut short ends like this", path=path, line=error.lineno
+                f"is not a JSON array ({reason(error)}); a file cut short ends like this", path=path, line=place
             ) from None
         yield line, record
         position = _skip(text, end)
@@ -113,6 +172,11 @@ def _array(text: str, path: Path) -> Iterator[tuple[int, Any]]:
     if text[position : position + 1] != "]":
         last = text.count("\n") + 1
         raise DataError("the JSON array is not closed: the file was cut short", path=path, line=last)
+    if _skip(text, position + 1) < len(text):
+        last = text.count("\n", 0, position) + 1
+        raise DataError(
+            "more follows behind the JSON array; write it as one array or one line each", path=path, line=last
+        )
 
 
 def _skip(text: str, position: int) -> int:

@@ -9,17 +9,21 @@ A pair with a value of at least 0.5 is a relation; a value below 1 is its score.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kexue.errors import DataError, OptionError
 from kexue.extraction.document import Document, Relation, Span
+from kexue.extraction.formats.records import named
 from kexue.extraction.formats.source import Sample
+from kexue.files import expansion_limit
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
 
+CHUNK = 2**24  # bytes decompressed at once
 _RELATIONS = ("._.", "rel", None, None)  # where spaCy keeps the custom attribute `rel` of a Doc
 
 
@@ -35,10 +39,10 @@ def read(path: Path) -> Iterator[Document]:
     """
     for number, doc in enumerate(_docs(path), start=1):
         try:
-            yield _document(doc)
-        except (KeyError, TypeError, ValueError, AttributeError):
+            yield named(_document(doc))
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError):
             raise DataError(
-                f"document {number}: doc._.rel must go from (token, token), the first tokens "
+                f"document {number}: its spans must lie in it, and doc._.rel go from (token, token), the first tokens "
                 "of two entities, to {label: value}",
                 path=path,
             ) from None
@@ -56,12 +60,27 @@ def _docs(path: Path) -> Iterator[Doc]:
         raise DataError(f"cannot be read: {error.strerror}", path=path) from None
     if not data:
         raise DataError("is empty: there is nothing to read", path=path)
+    _check_expansion(data, path)
     try:
         yield from DocBin().from_bytes(data).get_docs(Vocab())
     except Exception as error:  # zlib, msgpack and spaCy each raise their own for bytes that are not theirs
         raise DataError(
             f"is not a whole spaCy DocBin ({error}); write it with DocBin(...).to_disk again", path=path
         ) from None
+
+
+def _check_expansion(data: bytes, path: Path) -> None:
+    """Raise `DataError` where the bytes expand to more than those of any text; damage is left for spaCy to find."""
+    limit, total = expansion_limit(path), 0
+    decompressor = zlib.decompressobj()
+    try:
+        while data and total <= limit:
+            total += len(decompressor.decompress(data, CHUNK))
+            data = decompressor.unconsumed_tail
+    except zlib.error:
+        return
+    if total > limit:
+        raise DataError(f"expands to more than {limit:,} bytes, which is no text's ratio", path=path)
 
 
 def _document(doc: Doc) -> Document:

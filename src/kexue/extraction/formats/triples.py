@@ -99,7 +99,7 @@ def _add_entity(document: Document, thing: dict[str, Any]) -> None:
         spans = [replace(_span(document.text, thing, "char_span", surface), label=label)]
     else:
         spans = place_entity(document.text, surface, label)
-    document.entities += [span for span in spans if span not in document.entities]
+    document.entities = list(dict.fromkeys([*document.entities, *spans]))
     if not spans:
         reason = f"{surface!r} is not in the text"
         document.unaligned.append(Unaligned("entity", label, (surface,), reason))
