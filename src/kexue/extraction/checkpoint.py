@@ -68,15 +68,21 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str | Path) -> None:
     manifest.install(folder / ".writing", folder, content, FORMAT)
 
 
+def read_content(folder: Path) -> dict[str, Any]:
+    """What the manifest of a folder says, whose files were compared with it; raises as `load_checkpoint` does."""
+    content = manifest.read(folder, FORMAT)
+    if content.get("kind", KIND) != KIND:
+        raise CheckpointError(f"{folder}: holds a {content['kind']}, not an {KIND}")
+    return content
+
+
 def load_checkpoint(folder: str | Path) -> Checkpoint:
     """Read a folder written by `save_checkpoint`.
 
     Raises `CheckpointError` if a file is missing or damaged or the folder comes from a newer major version.
     """
     folder = Path(folder)
-    content = manifest.read(folder, FORMAT)
-    if content.get("kind", KIND) != KIND:
-        raise CheckpointError(f"{folder}: holds a {content['kind']}, not an {KIND}")
+    content = read_content(folder)
     try:
         with quiet_transformers():
             config = ExtractionConfig.from_pretrained(folder)
