@@ -19,20 +19,27 @@ import heapq
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kexue.errors import OptionError, unknown
+from kexue.errors import DataError, OptionError, unknown
 from kexue.extraction.decision import Decision
 from kexue.extraction.document import Document
+from kexue.extraction.formats import label_studio, read_documents, write_documents
 from kexue.extraction.inference import Found
+from kexue.extraction.schema import Schema
+from kexue.files import atomic_write
+from kexue.pipelines.bulk import read_stream
 from kexue.pipelines.extractor import CHUNK, Extractor, in_chunks
 
 NEAR = 10.0
 """A fact is undecided if its odds are within this factor of those at its threshold."""
 TINY = 1e-9
+LINES = (".txt", ".text", ".jsonl", ".ndjson")
+"""Files with a text on each line."""
 COSTS: dict[str, Callable[[str], float]] = {"text": lambda text: 1.0, "character": lambda text: len(text) + 20.0}
 """What reading a text costs: the same for all, or its length, and something for opening it."""
 
@@ -104,6 +111,56 @@ def suggest(
     order = choose(weighted, len(found) if num is None else num, diversity)
     chosen = [Suggestion(found[index][0], total(found[index][1])) for index in order]
     return Suggestions(chosen, pool.known_count, pool.twice)
+
+
+def read_pool(path: Path, format: str | None = None) -> list[Document]:
+    """The texts of a file: lines of plain text or JSON, as `kexue extract` takes them, or any annotated format.
+
+    Raises `DataError` for a file that is neither, or empty.
+    """
+    if format is None and path.suffix.lower() in LINES:
+        try:
+            with path.open("rb") as lines:
+                documents = list(read_stream(lines, source=str(path)))
+        except OSError as error:
+            raise DataError(f"cannot be read: {error.strerror}", path=path) from None
+        if not documents:
+            raise DataError("is empty: there is nothing to choose from", path=path)
+        return documents
+    return read_documents(path, format).documents
+
+
+def write_suggestions(suggestions: Suggestions, schema: Schema, path: Path) -> list[Path]:
+    """Write the texts in their order, each with `rank` and `uncertainty`; returns the files.
+
+    JSON Lines are written in the native format; anything else as tasks of Label Studio, with the labelling interface
+    that fits them beside it, as .xml. There the score of a task is its certainty, lowest first.
+    """
+    ranked = list(enumerate(suggestions.chosen, start=1))
+    if path.suffix.lower() in (".jsonl", ".ndjson"):
+        documents = [
+            replace(item.document, meta=item.document.meta | {"rank": rank, "uncertainty": round(item.uncertainty, 4)})
+            for rank, item in ranked
+        ]
+        write_documents(documents, path, "native")
+        return [path]
+    label_studio.write_tasks(
+        (
+            label_studio.make_task(
+                item.document,
+                score=item.certainty,
+                rank=rank,
+                uncertainty=round(item.uncertainty, 4),
+                pre_annotated=True,
+            )
+            for rank, item in ranked
+        ),
+        path,
+    )
+    interface = path.with_suffix(".xml")
+    with atomic_write(interface) as file:
+        file.write(label_studio.labeling_config(schema.entity_types or ("",), schema.predicates) + "\n")
+    return [path, interface]
 
 
 def examine(extractor: Extractor, documents: Sequence[Document]) -> Iterator[tuple[Document, list[Doubt]]]:
