@@ -89,7 +89,7 @@ class Project:
 
 
 def _parse(config: str) -> ElementTree.Element:
-    """The tags of an interface. A document type could define entities that swell without end, and no interface has one."""
+    """The tags of an interface; a document type, whose entities could swell without end, is refused unread."""
     if "<!DOCTYPE" in config.upper() or "<!ENTITY" in config.upper():
         raise OptionError("the interface has a document type, which no labelling interface needs")
     try:

@@ -17,7 +17,7 @@ def suggest(
     ],
     output: Annotated[
         Path,
-        typer.Option(help="NAME.json: tasks for Label Studio, with its interface beside them; NAME.jsonl: native."),
+        typer.Option(help="NAME.json: tasks for Label Studio, and its interface beside them; NAME.jsonl: native."),
     ] = Path("tasks.json"),
     num: Annotated[int, typer.Option(min=1, help="How many texts to choose.")] = 100,
     known: Annotated[
@@ -48,7 +48,7 @@ def suggest(
     found = choose(extractor, documents, num=num, diversity=diversity, per=per, known=texts)
     written = write_suggestions(found, extractor.schema, output)
     err.print(
-        f"{len(found.chosen)} of {len(documents)} texts; {found.known} are annotated already, {found.twice} stand twice",
+        f"{len(found.chosen)} of {len(documents)} texts; {found.known} annotated already, {found.twice} stand twice",
         highlight=False,
     )
     for path in written:
