@@ -5,6 +5,7 @@ A process that is killed while it writes leaves the old file, or none, never hal
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -32,6 +33,12 @@ def atomic_write(path: str | Path, *, binary: bool = False) -> Iterator[IO]:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_json(path: str | Path, value: Any) -> None:

@@ -1,7 +1,8 @@
 """A trained extractor as a folder that transformers can read, and nothing in it that runs code.
 
     config.json  model.safetensors  tokenizer.json ...     as `from_pretrained` of transformers expects
-    kexue.json      format version, decision, recipe, metrics, and the digests of the other files
+    kexue.json      format version, decision, recipe, metrics, provenance, and the digests of the other files
+    README.md       the model card, for people
 
 `kexue.json` is written last: a folder without it, or whose files do not match it, is refused with the reason.
 """
@@ -16,13 +17,14 @@ from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from kexue import manifest
+from kexue.cards import write_card
 from kexue.encoders.loading import quiet_transformers
 from kexue.encoders.tokenization import TextTokenizer
 from kexue.errors import CheckpointError
 from kexue.extraction.decision import Decision
 from kexue.extraction.model import ExtractionConfig, ExtractionModel
 from kexue.extraction.schema import Schema
-from kexue.files import atomic_folder
+from kexue.files import atomic_folder, digest
 from kexue.manifest import MANIFEST
 
 KIND = "extractor"
@@ -40,6 +42,8 @@ class Checkpoint:
     metrics: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     """SHA-256 of the manifest that was read, which holds the digests of all other files."""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """What it was made of, on what and when (`kexue.provenance`)."""
 
     @property
     def schema(self) -> Schema:
@@ -53,7 +57,7 @@ class Checkpoint:
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: str | Path) -> None:
-    """Write all files beside their place, then move them in; the manifest comes last."""
+    """Write all files beside their place, then move them in; the manifest comes last, and then the model card."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_folder(folder / ".writing") as partial, quiet_transformers():
@@ -64,8 +68,10 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str | Path) -> None:
         "decision": checkpoint.decision.to_json(),
         "recipe": checkpoint.recipe,
         "metrics": checkpoint.metrics,
+        "provenance": checkpoint.provenance,
     }
     manifest.install(folder / ".writing", folder, content, FORMAT)
+    write_card(folder)
 
 
 def read_content(folder: Path) -> dict[str, Any]:
@@ -97,5 +103,6 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
         decision,
         content.get("recipe", {}),
         content.get("metrics", {}),
-        manifest.digest(folder / MANIFEST),
+        digest(folder / MANIFEST),
+        content.get("provenance", {}),
     )

@@ -3,25 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from kexue.extraction.document import Document
 from kexue.extraction.judge import calibration_errors, judge
-from kexue.extraction.links import close_relations
-from kexue.extraction.schema import Schema
 from kexue.pipelines.extractor import Extractor
-
-
-def close_gold(gold: Sequence[Document], schema: Schema) -> list[Document]:
-    """Gold with what follows from it by symmetry and inverses, as the model's answers have it.
-
-    A model that finds no relations is not asked for any.
-    """
-    return [
-        replace(document, relations=close_relations(document.relations, schema) if schema.predicates else [])
-        for document in gold
-    ]
 
 
 def predict_and_judge(extractor: Extractor, gold: Sequence[Document]) -> tuple[list[Document], dict[str, Any]]:

@@ -52,6 +52,7 @@ class Extractor:
         self.recipe = checkpoint.recipe
         self.metrics = checkpoint.metrics
         self.fingerprint = checkpoint.fingerprint
+        self.provenance = checkpoint.provenance
         self.bounds = Bounds()
 
     @classmethod
@@ -78,8 +79,15 @@ class Extractor:
     @property
     def checkpoint(self) -> Checkpoint:
         """Everything that this model consists of."""
-        model = self.model
-        return Checkpoint(model, self.tokenizer.tokenizer, self.decision, self.recipe, self.metrics, self.fingerprint)
+        return Checkpoint(
+            self.model,
+            self.tokenizer.tokenizer,
+            self.decision,
+            self.recipe,
+            self.metrics,
+            self.fingerprint,
+            self.provenance,
+        )
 
     def with_precision(self, precision: float) -> Extractor:
         """The same model with the thresholds that reached this precision on dev.

@@ -139,11 +139,12 @@ def _evaluate_extractor(
 ) -> None:
     from kexue.errors import OptionError
     from kexue.extraction.formats import read_documents, write_documents
+    from kexue.extraction.links import close_gold
     from kexue.extraction.metrics import evaluate as measure
     from kexue.extraction.metrics import page as make_page
     from kexue.extraction.metrics import render
     from kexue.files import atomic_write, write_json
-    from kexue.pipelines.evaluation import close_gold, predict_and_judge
+    from kexue.pipelines.evaluation import predict_and_judge
     from kexue.pipelines.extractor import Extractor
 
     gold = read_documents(data, format).documents
