@@ -152,9 +152,8 @@ def test_damaged_evaluations_are_named(folder: Path):
 def test_what_is_weak_or_hardly_measured_is_said(folder: Path):
     scores = {"precision": 0.9, "recall": 0.9, "f1": 0.9, "gold": 100}
     by_label = {"good": scores, "bad": scores | {"f1": 0.2}, "rare": scores | {"gold": 3}}
-    add_evaluation(
-        folder, {"data": [{"role": "test", "name": "t"}], "documents": 9, "relations": scores | {"by_label": by_label}}
-    )
+    data = [{"role": "test", "name": "t"}]
+    add_evaluation(folder, {"data": data, "documents": 9, "relations": scores | {"by_label": by_label}})
     text = write_card(folder).read_text("utf-8")
     assert "Weak relations, with an F1 below 0.5: bad." in text
     assert "so that little is known: rare." in text
@@ -199,13 +198,8 @@ def test_names_of_others_cannot_break_a_card(tmp_path: Path):
 
 
 def test_folders_of_versions_that_wrote_no_provenance_say_so(tmp_path: Path):
-    save_checkpoint(
-        replace(
-            tiny_checkpoint(),
-            metrics={"dev": {"relations_f1": 0.5, "relations_precision": 0.4, "relations_recall": 2 / 3}},
-        ),
-        tmp_path,
-    )
+    dev = {"relations_f1": 0.5, "relations_precision": 0.4, "relations_recall": 2 / 3}
+    save_checkpoint(replace(tiny_checkpoint(), metrics={"dev": dev}), tmp_path)
     assert "Not recorded by kexue" in (tmp_path / "README.md").read_text("utf-8")
     assert results(tmp_path) == {
         ("validation", "F1 of relations"): 0.5,

@@ -257,14 +257,14 @@ def test_a_component_can_be_sent_to_another_process(fitted: Path):
 
 
 @pytest.mark.slow
-def test_several_processes_find_the_same(fitted: Path):
+def test_several_processes_find_the_same(installed: Path, fitted: Path):
     code = (
         "import spacy, sys\n"
         "nlp = spacy.blank('en')\n"
         "nlp.add_pipe('kexue', config={'model': sys.argv[1]})\n"
         "for doc in nlp.pipe(sys.argv[2:], n_process=2, batch_size=2): print(len(doc._.relations))\n"
     )
-    counts = run(code, str(fitted), *TEXTS).split()
+    counts = run(code, str(fitted), *TEXTS, path=installed).split()
     assert counts == [str(len(doc._.relations)) for doc in pipeline(fitted).pipe(TEXTS)]
 
 

@@ -24,7 +24,8 @@ def read_evaluations(folder: Path) -> list[dict[str, Any]]:
         return []
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        return list(record["evaluations"]) if record["model"] == digest(folder / MANIFEST) else []
+        evaluations = list(record["evaluations"])
+        return evaluations if record["model"] == digest(folder / MANIFEST) else []
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise CheckpointError(f"{path}: is damaged ({type(error).__name__}); remove it and evaluate again") from None
 

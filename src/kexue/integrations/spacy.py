@@ -144,8 +144,8 @@ class KexuePipe(Pipe):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The entity types of the model."""
-        return tuple(self.stored.schema.entity_types)
+        """The entity types of the model; none before it is read, for spaCy asks while it loads a pipeline."""
+        return () if self._stored is None else tuple(self._stored.schema.entity_types)
 
     def __call__(self, doc: Doc) -> Doc:
         """Annotate one doc."""
@@ -294,7 +294,8 @@ def _alignment(doc: Doc) -> Alignment:
 
 def _align(doc: Doc, span: Span, alignment: Alignment) -> TokenSpan | None:
     """The tokens of a span of characters, or None where they do not fit."""
-    return doc.char_span(span.start, span.end, label=span.label or UNTYPED, alignment_mode=alignment)
+    found = doc.char_span(span.start, span.end, label=span.label or UNTYPED, alignment_mode=alignment)
+    return None if found is None or found.start >= found.end else found  # white space alone gives a span of no tokens
 
 
 if not any(_belongs_to_others(name, getter) for name, getter in _attributes().items()):

@@ -54,7 +54,8 @@ class RelationExtractionPipeline(Pipeline):
     def __init__(self, model: ExtractionModel, tokenizer: PreTrainedTokenizerBase, **options: Any) -> None:
         if not isinstance(model, ExtractionModel):
             raise OptionError(f"{TASK} takes a model that kexue trained, got {type(model).__name__}")
-        dtype = model.dtype
+        asked = options.get("dtype")
+        dtype = asked if isinstance(asked, torch.dtype) else model.dtype
         if dtype not in DTYPES:
             raise OptionError(f"{TASK} computes in float32 or bfloat16, got {dtype}")
         super().__init__(model, tokenizer, **options)
