@@ -210,7 +210,7 @@ def test_folders_of_versions_that_wrote_no_provenance_say_so(tmp_path: Path):
 
 
 def test_a_folder_that_is_no_model_is_refused(tmp_path: Path):
-    with pytest.raises(CheckpointError, match=r"has no readable kexue\.json"):
+    with pytest.raises(CheckpointError, match=r"has no kexue\.json, so there is nothing to describe"):
         write_card(tmp_path)
 
 

@@ -76,16 +76,26 @@ class Facts:
 
 
 def read_facts(folder: str | Path) -> Facts:
-    """The facts of a folder; raises `CheckpointError` where it has no manifest or a damaged one."""
+    """The facts of a folder; raises `CheckpointError` where it has no manifest, or is damaged."""
     folder = Path(folder)
+    if not (folder / MANIFEST).is_file():
+        raise CheckpointError(f"{folder}: has no {MANIFEST}, so there is nothing to describe")
     try:
         content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         config = _config(folder)
         files = sorted(folder / name for name in content["files"] if name.endswith(".safetensors"))
         parameters = sum(_numbers(path) for path in files)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
-        raise CheckpointError(f"{folder}: has no readable {MANIFEST} ({type(error).__name__}: {error})") from None
+        raise CheckpointError(f"{folder}: is damaged ({type(error).__name__}: {error})") from None
     return Facts(folder.resolve().name, content, config, parameters, read_evaluations(folder))
+
+
+def kind_of(folder: Path) -> str:
+    """What a folder says that it holds; nothing where it does not say."""
+    try:
+        return str(json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("kind", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
 
 
 def _config(folder: Path) -> dict[str, Any]:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import platform
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from kexue.cli.console import out, quiet
-
-if TYPE_CHECKING:
-    from kexue.cards import Facts
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy")
 ENCODER = "pre-trained encoder"
@@ -53,29 +50,30 @@ def _installation() -> None:
 
 
 def _model(name: str) -> None:
-    from kexue.cards import provenance_lines, read_facts
+    from kexue.cards import kind_of, provenance_lines, read_facts
     from kexue.diffusion.checkpoint import holds_generator
     from kexue.manifest import MANIFEST
     from kexue.pipelines.hub import local_folder
 
     folder = local_folder(name)
-    facts = read_facts(folder) if (folder / MANIFEST).is_file() else None
     if holds_generator(folder):
         _generator(name)
-    elif facts is not None and facts.kind == ENCODER:
-        _encoder(name, folder, facts)
+    elif kind_of(folder) == ENCODER:
+        _encoder(name, folder)
     else:
         _extractor(name)
-    if facts is not None:
-        for line in provenance_lines(facts):
+    if (folder / MANIFEST).is_file():  # a folder that diffusers wrote has none
+        for line in provenance_lines(read_facts(folder)):
             out.print(line, highlight=False, markup=False)
 
 
-def _encoder(name: str, folder: Path, facts: Facts) -> None:
+def _encoder(name: str, folder: Path) -> None:
     from kexue import manifest
+    from kexue.cards import read_facts
     from kexue.training.pretraining.run import FORMAT, describe_scores
 
-    manifest.read(folder, FORMAT)
+    manifest.read(folder, FORMAT)  # refuses what is damaged
+    facts = read_facts(folder)
     config, metrics = facts.config, facts.metrics
     lines = [
         f"{name}: {ENCODER}, {config.get('model_type')}, {facts.parameters / 1e6:.1f} M parameters",
