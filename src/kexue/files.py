@@ -43,9 +43,10 @@ def digest(path: Path) -> str:
 
 def write_json(path: str | Path, value: Any) -> None:
     """Write a value as readable JSON (UTF-8, two spaces), whole or not at all."""
-    with atomic_write(path) as file:
-        json.dump(value, file, ensure_ascii=False, indent=2)
-        file.write("\n")
+    text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+    with atomic_write(path, binary=True) as file:
+        # A lone surrogate has no UTF-8; written with a backslash it is an escape of JSON.
+        file.write(text.encode("utf-8", errors="backslashreplace"))
 
 
 @contextmanager
