@@ -227,7 +227,7 @@ def test_a_saved_pipeline_carries_its_model(fitted: Path, tmp_path: Path):
     try:
         loaded = spacy.load(tmp_path / "saved")
         assert [facts(doc) for doc in loaded.pipe(TEXTS)] == expected
-        other = Language.from_config(nlp.config).from_bytes(data)
+        other = type(nlp).from_config(nlp.config).from_bytes(data)
         assert [facts(doc) for doc in other.pipe(TEXTS)] == expected
     finally:
         moved.rename(fitted)

@@ -102,7 +102,7 @@ def _measured(kind: str, report: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield {"type": FRECHET, "name": name, "value": round(report["frechet_distance"], 4)}
         return
     for part in ("relations", "entities", "events"):
-        scores = report.get(part)
+        scores = report.get(part, {})
         for key in ("f1", "precision", "recall") if scores else ():
             yield {"type": key, "name": f"{METRICS[key]} of {part}", "value": round(scores[key], 4)}
     for key in ("accuracy", "perplexity"):
