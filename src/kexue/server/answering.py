@@ -26,7 +26,7 @@ def check_size(texts: Sequence[str], settings: Settings) -> None:
         raise OptionError(f"{characters} characters in one request; {settings.max_characters} are allowed")
 
 
-async def answers(futures: Sequence[Future[T]], request: Request, timeout: float) -> list[T]:
+async def await_answers(futures: Sequence[Future[T]], request: Request, timeout: float) -> list[T]:
     """The results, unless the client leaves or the time is over: then what has not begun is not done."""
     work = asyncio.gather(*map(asyncio.wrap_future, futures))
     leaving = asyncio.ensure_future(_until_gone(request))

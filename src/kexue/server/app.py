@@ -28,7 +28,7 @@ from kexue.diffusion.samplers import SAMPLERS
 from kexue.errors import KexueError, OptionError
 from kexue.extraction.document import Document
 from kexue.pipelines.generator import Condition
-from kexue.server.answering import answers, check_size
+from kexue.server.answering import await_answers, check_size
 from kexue.server.batcher import ClosedError, OverloadError
 from kexue.server.drawings import Drawing, GeneratorHost
 from kexue.server.hosts import ExtractorHost, Host, Question, choose_host
@@ -100,7 +100,7 @@ def _add_extract(app: FastAPI, hosts: Mapping[str, Host], settings: Settings) ->
         texts = asked.all_texts
         check_size(texts, settings)
         futures = host.submit([Question(text, asked.threshold) for text in texts])
-        documents: list[Document] = await answers(futures, request, settings.timeout)
+        documents: list[Document] = await await_answers(futures, request, settings.timeout)
         return ExtractResponse(model=host.name, documents=[document.to_json() for document in documents])
 
 
@@ -172,7 +172,7 @@ def _add_errors(app: FastAPI) -> None:
     def problem(error: str, status: int, headers: dict[str, str] | None = None) -> JSONResponse:
         return JSONResponse(Problem(error=error).model_dump(), status, headers)
 
-    said: dict[type[Exception], Callable[[Any], JSONResponse]] = {
+    answers: dict[type[Exception], Callable[[Any], JSONResponse]] = {
         OverloadError: lambda error: problem(str(error), 503, {"retry-after": str(math.ceil(error.retry_after))}),
         ClosedError: lambda error: problem(str(error), 503, {"retry-after": "5"}),
         KexueError: lambda error: problem(str(error), 422),
@@ -187,7 +187,7 @@ def _add_errors(app: FastAPI) -> None:
 
         return handler
 
-    for kind, answer in said.items():
+    for kind, answer in answers.items():
         app.add_exception_handler(kind, answering(answer))
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kexue.errors import OptionError
 from kexue.integrations.label_studio import Project
-from kexue.server.answering import answers, check_size
+from kexue.server.answering import await_answers, check_size
 from kexue.server.hosts import ExtractorHost, Host, Question, choose_host
 from kexue.server.settings import Settings
 
@@ -76,7 +76,7 @@ def add_labelling(app: FastAPI, hosts: Mapping[str, Host], settings: Settings) -
         texts = [project.text(task) for task in asked.tasks]
         check_size(texts, settings)
         futures = host.submit([Question(text, weigh=True) for text in texts])
-        documents = await answers(futures, request, settings.timeout)
+        documents = await await_answers(futures, request, settings.timeout)
         results = [
             project.prediction(document, version=host.version, score=2.0 ** -document.meta["uncertainty"])
             for document in documents
