@@ -139,8 +139,15 @@ def test_measuring_on_training_data_is_called_what_it_is(folder: Path, trained: 
 def test_evaluations_of_a_model_that_was_replaced_count_no_more(folder: Path, tmp_path: Path):
     add_evaluation(folder, {"data": [{"role": "test", "name": "a"}], "documents": 1})
     assert len(read_evaluations(folder)) == 1
+    other = folder.with_name("other")
+    shutil.copytree(folder, other)
     save_checkpoint(tiny_checkpoint(), folder)
     assert read_evaluations(folder) == []
+    shutil.copy(other / "evaluations.json", folder)  # as a copy of files from two models leaves them
+    assert read_evaluations(folder) == []
+    (folder / "evaluations.json").write_text("damaged")
+    save_checkpoint(tiny_checkpoint(), folder)  # a training does not end in an error for their sake
+    assert (folder / "README.md").exists()
 
 
 def test_damaged_evaluations_are_named(folder: Path):

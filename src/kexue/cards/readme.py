@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from kexue.cards.evaluations import EVALUATIONS
 from kexue.cards.facts import read_facts
 from kexue.cards.front_matter import front_matter
 from kexue.cards.template import card_text
@@ -49,6 +50,12 @@ def write_card(folder: str | Path) -> Path:
     with atomic_write(path, binary=True) as file:
         file.write(content.encode("utf-8", errors="surrogateescape"))
     return path
+
+
+def write_new_card(folder: str | Path) -> Path:
+    """The card of a model that has just been written; what was measured of the one before it is removed."""
+    (Path(folder) / EVALUATIONS).unlink(missing_ok=True)
+    return write_card(folder)
 
 
 def merge(old: str, values: dict[str, Any], text: str) -> str:

@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from kexue import manifest
-from kexue.cards import write_card
+from kexue.cards import write_new_card
 from kexue.diffusion import diffusers_format
 from kexue.diffusion.configuration import part_from_json, part_to_json
 from kexue.diffusion.denoisers import DENOISERS, DenoisingNetwork, UNet
@@ -71,7 +71,7 @@ def save_generator(checkpoint: GeneratorCheckpoint, folder: str | Path) -> None:
         "provenance": checkpoint.provenance,
     }
     manifest.install(folder / WRITING, folder, content, FORMAT)
-    write_card(folder)
+    write_new_card(folder)
 
 
 def load_generator(folder: str | Path) -> GeneratorCheckpoint:

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from kexue import manifest
-from kexue.cards import write_card
+from kexue.cards import write_new_card
 from kexue.encoders.loading import quiet_transformers
 from kexue.encoders.tokenization import TextTokenizer
 from kexue.errors import CheckpointError
@@ -71,7 +71,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str | Path) -> None:
         "provenance": checkpoint.provenance,
     }
     manifest.install(folder / ".writing", folder, content, FORMAT)
-    write_card(folder)
+    write_new_card(folder)
 
 
 def read_content(folder: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, set_seed
 
 from kexue import manifest
-from kexue.cards import write_card
+from kexue.cards import write_new_card
 from kexue.encoders.loading import position_limit, quiet_transformers
 from kexue.encoders.masked_lm import load_masked_lm
 from kexue.encoders.tokenization import TextTokenizer
@@ -148,7 +148,7 @@ def _finish(
         tokenizer.save_pretrained(partial_folder)
     content = {"kind": KIND, "recipe": recipe.to_json(), "metrics": metrics, "provenance": origin}
     manifest.install(recipe.output / ".writing", recipe.output, content, FORMAT)
-    write_card(recipe.output)
+    write_new_card(recipe.output)
     forget(recipe.output)
     budget_file(recipe.output).unlink(missing_ok=True)
     if recipe.cache is None:
