@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import subprocess
 from itertools import islice
 from pathlib import Path
 
@@ -23,6 +24,22 @@ def test_a_folder_is_listed_file_by_file_without_what_is_hidden(tmp_path: Path):
     assert source_files("train", folder) == [
         {"role": "train", "name": "brat/a.ann", "bytes": 3, "sha256": hashlib.sha256(b"one").hexdigest()},
         {"role": "train", "name": "brat/b/2.txt", "bytes": 3, "sha256": hashlib.sha256(b"two").hexdigest()},
+    ]
+
+
+def test_a_folder_of_many_files_is_known_by_what_sha256sum_prints_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("kexue.provenance.MOST_FILES", 2)
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.png").write_bytes(bytes([number]))
+    run = subprocess.run(
+        "sha256sum images/* | sha256sum", shell=True, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert source_files("train", folder) == [
+        {"role": "train", "name": "images/ (3 files)", "bytes": 3, "sha256": run.stdout.split()[0]}
     ]
 
 

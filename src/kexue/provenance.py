@@ -5,6 +5,7 @@ A file is named without its folder, which says more of a person's machine than o
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import re
 from collections import Counter
@@ -21,6 +22,8 @@ from kexue.files import digest
 from kexue.version import __version__
 
 PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy", "diffusers")
+MOST_FILES = 1000
+"""Files of a folder that are listed one by one."""
 LOOKED_AT = 2000
 """Texts of which the language is guessed."""
 SCRIPTS = {
@@ -57,16 +60,30 @@ def describe_origin(
 
 
 def source_files(role: str, place: Path | str) -> list[dict[str, Any]]:
-    """Name, size and digest of a file, or of every file below a folder; of a place elsewhere its name alone."""
+    """Name, size and digest of a file, or of every file below a folder; of a place elsewhere its name alone.
+
+    A folder with more than `MOST_FILES` files is one entry.
+    """
     path = Path(place)
     if not path.exists():
         return [{"role": role, "name": str(place) if str(place).startswith("hub:") else path.name}]
     if path.is_file():
         return [{"role": role, "name": path.name, **_facts(path)}]
     files = [file for file in sorted(path.rglob("*")) if file.is_file() and not file.name.startswith(".")]
-    return [
-        {"role": role, "name": f"{path.name}/{file.relative_to(path).as_posix()}", **_facts(file)} for file in files
-    ]
+    names = [f"{path.name}/{file.relative_to(path).as_posix()}" for file in files]
+    entries = [{"role": role, "name": name, **_facts(file)} for name, file in zip(names, files, strict=True)]
+    return entries if len(entries) <= MOST_FILES else [_together(role, path.name, entries)]
+
+
+def _together(role: str, name: str, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Many files as one entry, whose digest is that of their list as `sha256sum` prints it."""
+    listed = "".join(f"{entry['sha256']}  {entry['name']}\n" for entry in entries)
+    return {
+        "role": role,
+        "name": f"{name}/ ({len(entries):,} files)",
+        "bytes": sum(entry["bytes"] for entry in entries),
+        "sha256": hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest(),
+    }
 
 
 def _facts(path: Path) -> dict[str, Any]:
