@@ -330,6 +330,8 @@ def test_a_failing_batch_goes_to_the_error_handler_of_spacy(tmp_path: Path):
     nlp.set_error_handler(lambda name, component, docs, error: failed.extend(doc.text for doc in docs))
     assert list(nlp.pipe(["a", "b"])) == []
     assert failed == ["a", "b"]
+    nlp("c")
+    assert failed == ["a", "b", "c"]
 
 
 def test_an_attribute_of_another_component_is_not_taken_away(fitted: Path):

@@ -149,7 +149,7 @@ class KexuePipe(Pipe):
 
     def __call__(self, doc: Doc) -> Doc:
         """Annotate one doc."""
-        return next(self.pipe([doc]))
+        return self.annotating(doc, self.extractor(doc.text))
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
         """Annotate docs in their order; `batch_size` of them are sorted by length and batched."""
