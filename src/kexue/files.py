@@ -5,6 +5,7 @@ A process that is killed while it writes leaves the old file, or none, never hal
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -45,11 +46,18 @@ def atomic_write(path: str | Path, *, binary: bool = False) -> Iterator[IO]:
         raise
 
 
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def write_json(path: str | Path, value: Any) -> None:
     """Write a value as readable JSON (UTF-8, two spaces), whole or not at all."""
-    with atomic_write(path) as file:
-        json.dump(value, file, ensure_ascii=False, indent=2)
-        file.write("\n")
+    text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+    with atomic_write(path, binary=True) as file:
+        # A lone surrogate has no UTF-8; written with a backslash it is an escape of JSON.
+        file.write(text.encode("utf-8", errors="backslashreplace"))
 
 
 @contextmanager

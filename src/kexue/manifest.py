@@ -6,14 +6,13 @@ or damaged, and is refused with the reason.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 from kexue.errors import CheckpointError
-from kexue.files import write_json
+from kexue.files import digest, write_json
 from kexue.foreign import check_links, stays_inside
 from kexue.version import __version__
 
@@ -64,12 +63,6 @@ def read(folder: Path, version: tuple[int, int]) -> dict[str, Any]:
         )
     _check_files(folder, files)
     return dict(manifest)
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _remove_listed(folder: Path) -> None:

@@ -58,7 +58,15 @@ def test_a_benchmark_runs_and_prints_what_it_promises(name: str, capsys: pytest.
 def test_all_benchmarks_are_listed_with_their_first_sentence(capsys: pytest.CaptureFixture[str]):
     main([])
     printed = capsys.readouterr().out
-    assert {*WITHOUT_DATA, "gau", "image_samplers", "joined", "occurrence", "serve"} == summaries().keys()
+    assert {
+        *WITHOUT_DATA,
+        "gau",
+        "image_samplers",
+        "joined",
+        "occurrence",
+        "serve",
+        "suggestions",
+    } == summaries().keys()
     for summary in summaries().values():
         assert summary in printed
 
@@ -123,3 +131,13 @@ def test_a_model_is_measured_on_joined_texts(tmp_path: Path, capsys: pytest.Capt
     main(["joined", str(tmp_path / "model"), "--num", "7", "--sizes", "1", "3", "--device", "cpu"])
     rows = [line.split(" | ")[:2] for line in capsys.readouterr().out.splitlines()[2:4]]
     assert rows == [["| 1", "7"], ["| 3", "3"]]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of tensorboard
+def test_suggestions_are_compared_with_random_ones_at_every_size(capsys: pytest.CaptureFixture[str]):
+    import_module("kexue.benchmarks.suggestions").main(["--quick", "--ways", "random", "suggested", "per character"])
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    named = [(way.removeprefix("| "), int(size)) for way, size, *_ in rows[2:]]
+    assert named == [(way, size) for way in ("random", "suggested", "per character") for size in (8, 12)]
+    assert len({row[2] for row in rows if row[1] == "8"}) == 1  # all begin with the same sentences
+    assert len({row[2] for row in rows if row[1] == "12"}) > 1  # and go on with others

@@ -10,10 +10,11 @@ import pytest
 
 from kexue.extraction.checkpoint import load_checkpoint
 from kexue.extraction.formats import read_documents
+from kexue.files import digest
 from tests.cli.conftest import Command
 from tests.training.tiny import read_json, save_data, save_encoder, sentences
 
-COMMANDS = ("demo", "train", "evaluate", "extract", "generate", "convert", "doctor", "info", "study")
+COMMANDS = ("demo", "train", "evaluate", "extract", "generate", "convert", "doctor", "info", "suggest", "study")
 
 
 def lines(text: str) -> list[dict]:
@@ -115,7 +116,12 @@ def test_evaluate_measures_a_model_and_writes_all_it_is_asked_for(
     assert report["relations"]["f1"] > 0.9 and report["calibration_error"]["relations"]["after"] < 0.1
     assert files["page"].read_text("utf-8").startswith("<!doctype html>")
     assert len(read_documents(files["predictions"]).documents) == 10
-    assert done.err.count("wrote ") == 3
+    assert done.err.count("wrote ") == 4
+    card = (fitted / "README.md").read_text("utf-8")
+    assert digest(gold) in card and f"{report['relations']['f1']:.3f}" in card.split("measured by `kexue evaluate`")[1]
+    quiet = kexue("evaluate", fitted, gold, "--precision", 0.8, "--bootstrap", 0, "--no-card")
+    assert not quiet.err and (fitted / "README.md").read_text("utf-8") == card
+    assert not kexue("evaluate", files["predictions"], gold, "--bootstrap", 0).err  # no model, no card
 
 
 def test_evaluate_does_not_stumble_over_labels_that_the_model_does_not_know(
@@ -143,11 +149,13 @@ def test_doctor_examines_with_and_without_an_encoder(fitted: Path, gold: Path, k
     assert kexue("doctor", gold, gold, "--encoder", encoder, "--window", 12).code == 0
 
 
-def test_info_shows_what_is_installed_or_what_a_model_extracts(fitted: Path, kexue: Command):
+def test_info_shows_what_is_installed_or_what_a_model_extracts(fitted: Path, gold: Path, kexue: Command):
     shown = kexue("info")
     assert shown.code == 0 and all(name in shown.out for name in ("python", "torch", "transformers", "devices"))
     shown = kexue("info", fitted)
     assert shown.code == 0 and all(word in shown.out for word in ("gau encoder", "causes", "drug", "dev relations"))
+    assert f"data (train): gold.jsonl, {gold.stat().st_size:,} bytes, sha256 {digest(gold)}" in shown.out
+    assert re.search(r"^begun: 20\d\d-.* on .*\nwith: python 3\..*, kexue \d", shown.out, re.MULTILINE)
 
 
 @pytest.mark.slow

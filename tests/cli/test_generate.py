@@ -51,9 +51,13 @@ def test_images_are_trained_on_drawn_and_measured(kexue: Command, tmp_path: Path
     assert read_json(report)["bits_per_dim"]["num"] == 2
     assert read_json(report)["num_real"] == 5
     assert near.exists()
+    card = (model / "README.md").read_text("utf-8")
+    assert (
+        f"| frechet distance | {read_json(report)['frechet_distance']:.4f} |" in card and "num 8, sampler ddim" in card
+    )
 
     shown = kexue("info", model)
-    facts = ("gau generator", "8 x 8 x 1, pixels 0 to 16", "predicts v", "0, 1, 2", "13 steps", "dev: loss ")
+    facts = ("gau generator", "8 x 8 x 1, pixels 0 to 16", "predicts v", "0, 1, 2", "13 steps", "dev: loss ", "sha256 ")
     assert shown.code == 0
     assert not [fact for fact in facts if fact not in shown.out]
 

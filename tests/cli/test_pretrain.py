@@ -9,6 +9,7 @@ import pytest
 
 from kexue.encoders.gau import PRESETS
 from kexue.encoders.loading import load_encoder
+from kexue.files import digest
 from tests.cli.conftest import Command
 from tests.training.pretraining.tiny import SIZES, english, save_texts
 
@@ -40,7 +41,12 @@ def test_text_becomes_an_encoder_and_every_line_says_something(kexue: Command, t
     again = kexue("pretrain", recipe, "--output", tmp_path / "on", "--epochs", 1, "--batch-size", 4, "--device", "cpu")
     assert again.code == 0, again.err
     shown = kexue("info", output)
-    assert "holds a pre-trained encoder, not an extractor" in shown.complaint
+    assert shown.code == 0
+    assert f"{output}: pre-trained encoder, gau, 0.0 M parameters" in shown.out
+    assert re.search(r"^dev: \d+\.\d% of hidden words right", shown.out, re.MULTILINE)
+    assert f"sha256 {digest(texts)}" in shown.out and f"sha256 {digest(plain)}" in shown.out
+    (output / "model.safetensors").write_bytes(b"")
+    assert "model.safetensors" in kexue("info", output).complaint
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def test_a_new_model_replaces_every_file_of_the_old_one_and_no_other(tmp_path: P
     (tmp_path / "notes.txt").write_text("keep me")
     save_generator(GeneratorCheckpoint(DENOISERS["gau"].preset("tiny", SHAPE)), tmp_path)
     files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
-    assert files == {"kexue.json", "network/config.json", "network/model.safetensors", "notes.txt"}
+    assert files == {"README.md", "kexue.json", "network/config.json", "network/model.safetensors", "notes.txt"}
 
 
 def saved(folder: Path) -> Path:

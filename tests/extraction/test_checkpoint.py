@@ -70,7 +70,7 @@ def test_the_fingerprint_changes_with_any_file(folder: Path, tmp_path: Path):
 
 
 def test_only_safe_files_are_written(folder: Path):
-    assert {path.suffix for path in folder.iterdir()} <= {".json", ".safetensors"}
+    assert {path.suffix for path in folder.iterdir()} <= {".json", ".safetensors", ".md"}
     assert not any(path.name.startswith(".") for path in folder.iterdir())
 
 

@@ -45,6 +45,7 @@ app.command()(commands.convert.convert)
 app.command()(commands.doctor.doctor)
 app.command()(commands.info.info)
 app.command()(commands.serve.serve)
+app.command()(commands.suggest.suggest)
 app.command()(commands.study.study)
 
 

@@ -12,6 +12,8 @@ from kexue.errors import OptionError, unknown
 
 NAMES = ("phee", "cnshipnet")
 SPLITS = ("train", "dev", "test")
+LICENCES = {"phee": "MIT", "cnshipnet": "MIT", "digits": "CC BY 4.0", "tiles": "CC0 1.0"}
+"""Of all sets in the package, those of images too."""
 
 
 def demo_path(name: str, split: str) -> Path:
@@ -26,3 +28,11 @@ def demo_path(name: str, split: str) -> Path:
         if value not in allowed:
             raise OptionError(unknown(kind, value, allowed))
     return Path(str(resources.files(__name__) / name / f"{split}.jsonl.gz"))
+
+
+def packaged_files() -> dict[str, list[Path]]:
+    """The data files of each set in the package."""
+    folder = Path(str(resources.files(__name__)))
+    return {
+        name: sorted(path for path in (folder / name).iterdir() if path.suffix in (".gz", ".npz")) for name in LICENCES
+    }

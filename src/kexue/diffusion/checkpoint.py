@@ -2,7 +2,9 @@
 
     unet/  scheduler/  model_index.json      a U-Net, and what makes a `DDPMPipeline` of it (`diffusers_format`)
     network/config.json, model.safetensors   any other network
-    kexue.json                               schedule, parameterization, pixel scale, classes, recipe, metrics, digests
+    kexue.json                               schedule, parameterization, pixel scale, classes, recipe, metrics,
+                                             provenance, digests
+    README.md                                the model card, for people
 
 A folder that diffusers wrote, without `kexue.json`, is read too.
 """
@@ -19,6 +21,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from kexue import manifest
+from kexue.cards import write_new_card
 from kexue.diffusion import diffusers_format
 from kexue.diffusion.configuration import part_from_json, part_to_json
 from kexue.diffusion.denoisers import DENOISERS, DenoisingNetwork, UNet
@@ -26,7 +29,7 @@ from kexue.diffusion.images import PixelScale
 from kexue.diffusion.prediction import EPS, PARAMETERIZATIONS, Parameterization
 from kexue.diffusion.schedules import SCHEDULES, LinearVP, Schedule
 from kexue.errors import CheckpointError, unknown
-from kexue.files import atomic_folder, write_json
+from kexue.files import atomic_folder, digest, write_json
 from kexue.foreign import check_links, check_numbers, filled_by, read_config, refusing, weight_files
 
 WRITING = ".writing"
@@ -48,10 +51,12 @@ class GeneratorCheckpoint:
     metrics: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     """SHA-256 of the manifest that was read, which holds the digests of all other files."""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """What it was made of, on what and when (`kexue.provenance`)."""
 
 
 def save_generator(checkpoint: GeneratorCheckpoint, folder: str | Path) -> None:
-    """Write all files beside their place, then move them in; the manifest comes last."""
+    """Write all files beside their place, then move them in; the manifest comes last, and then the model card."""
     folder = Path(folder)
     with atomic_folder(folder / WRITING) as partial:
         _write_network(checkpoint, partial)
@@ -64,8 +69,10 @@ def save_generator(checkpoint: GeneratorCheckpoint, folder: str | Path) -> None:
         "label_names": list(checkpoint.label_names),
         "recipe": checkpoint.recipe,
         "metrics": checkpoint.metrics,
+        "provenance": checkpoint.provenance,
     }
     manifest.install(folder / WRITING, folder, content, FORMAT)
+    write_new_card(folder)
 
 
 def load_generator(folder: str | Path) -> GeneratorCheckpoint:
@@ -95,7 +102,8 @@ def load_generator(folder: str | Path) -> GeneratorCheckpoint:
             _label_names(content["label_names"], network.num_classes),
             dict(content.get("recipe", {})),
             dict(content.get("metrics", {})),
-            manifest.digest(folder / manifest.MANIFEST),
+            digest(folder / manifest.MANIFEST),
+            dict(content.get("provenance", {})),
         )
 
 

@@ -1,7 +1,8 @@
 """A trained extractor as a folder that transformers can read, and nothing in it that runs code.
 
     config.json  model.safetensors  tokenizer.json ...     as `from_pretrained` of transformers expects
-    kexue.json      format version, decision, recipe, metrics, and the digests of the other files
+    kexue.json      format version, decision, recipe, metrics, provenance, and the digests of the other files
+    README.md       the model card, for people
 
 `kexue.json` is written last: a folder without it, or whose files do not match it, is refused with the reason.
 """
@@ -15,6 +16,7 @@ from typing import Any, cast
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from kexue import manifest
+from kexue.cards import write_new_card
 from kexue.encoders.loading import check_fit, quiet_transformers
 from kexue.encoders.tokenization import TextTokenizer
 from kexue.encoders.windows import collate
@@ -22,7 +24,7 @@ from kexue.errors import CheckpointError
 from kexue.extraction.decision import Decision
 from kexue.extraction.model import ExtractionConfig, ExtractionModel
 from kexue.extraction.schema import Schema
-from kexue.files import atomic_folder
+from kexue.files import atomic_folder, digest
 from kexue.foreign import check_numbers, filled_by, read_config, refusing, weight_files
 from kexue.manifest import MANIFEST
 
@@ -42,6 +44,8 @@ class Checkpoint:
     metrics: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     """SHA-256 of the manifest that was read, which holds the digests of all other files."""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """What it was made of, on what and when (`kexue.provenance`)."""
 
     @property
     def schema(self) -> Schema:
@@ -55,7 +59,7 @@ class Checkpoint:
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: str | Path) -> None:
-    """Write all files beside their place, then move them in; the manifest comes last."""
+    """Write all files beside their place, then move them in; the manifest comes last, and then the model card."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_folder(folder / ".writing") as partial, quiet_transformers():
@@ -66,8 +70,18 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str | Path) -> None:
         "decision": checkpoint.decision.to_json(),
         "recipe": checkpoint.recipe,
         "metrics": checkpoint.metrics,
+        "provenance": checkpoint.provenance,
     }
     manifest.install(folder / ".writing", folder, content, FORMAT)
+    write_new_card(folder)
+
+
+def read_content(folder: Path) -> dict[str, Any]:
+    """What the manifest of a folder says, whose files were compared with it; raises as `load_checkpoint` does."""
+    content = manifest.read(folder, FORMAT)
+    if content.get("kind", KIND) != KIND:
+        raise CheckpointError(f"{folder}: holds a {content['kind']}, not an {KIND}")
+    return content
 
 
 def load_checkpoint(folder: str | Path) -> Checkpoint:
@@ -76,9 +90,7 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
     Raises `CheckpointError` if a file is missing or damaged or the folder comes from a newer major version.
     """
     folder = Path(folder)
-    content = manifest.read(folder, FORMAT)
-    if content.get("kind", KIND) != KIND:
-        raise CheckpointError(f"{folder}: holds a {content['kind']}, not an {KIND}")
+    content = read_content(folder)
     with refusing(folder), quiet_transformers():
         read_config(folder / "config.json")  # before anything of transformers looks at it
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
@@ -88,7 +100,8 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
             Decision.from_json(content["decision"]),
             dict(content.get("recipe", {})),
             dict(content.get("metrics", {})),
-            manifest.digest(folder / MANIFEST),
+            digest(folder / MANIFEST),
+            dict(content.get("provenance", {})),
         )
         check_fit(str(folder), tokenizer, checkpoint.model.encoder)
         _try_out(checkpoint)

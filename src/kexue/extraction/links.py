@@ -230,6 +230,17 @@ def distinct(items: Iterable[T]) -> list[T]:
     return list(dict.fromkeys(items))
 
 
+def close_gold(gold: Sequence[Document], schema: Schema) -> list[Document]:
+    """Gold with what follows from it by symmetry and inverses, as the model's answers have it.
+
+    A model that finds no relations is not asked for any.
+    """
+    return [
+        replace(document, relations=close_relations(document.relations, schema) if schema.predicates else [])
+        for document in gold
+    ]
+
+
 def close_relations(relations: Iterable[Relation], schema: Schema) -> list[Relation]:
     """The relations and what follows from them by symmetry and inverses; the better score of each is kept."""
     closed: dict[Relation, Relation] = {}  # relations are equal whatever their scores

@@ -13,7 +13,7 @@ from kexue.extraction.document import Document
 from kexue.extraction.formats import read_documents
 from kexue.extraction.metrics import evaluate, page
 from kexue.files import atomic_write, write_json
-from kexue.pipelines.evaluation import predict_and_judge
+from kexue.pipelines.evaluation import keep_evaluation, predict_and_judge
 from kexue.pipelines.extractor import Extractor
 from kexue.pipelines.facts_page import facts_page
 from kexue.training.extraction.recipe import ExtractionRecipe
@@ -54,6 +54,7 @@ def run_demo(folder: Path, *, epochs: float, seed: int, console: Console) -> Non
     predicted, calibration = predict_and_judge(extractor, gold)
     evaluation = evaluate(gold, predicted)
     write_json(folder / "report.json", evaluation.to_json() | calibration)
+    keep_evaluation(folder / "model", demo_path("phee", "test"), evaluation.summary() | calibration)
     with atomic_write(folder / "errors.html") as file:
         file.write(page(evaluation, gold, predicted))
     console.print(_scores(evaluation.to_json()))

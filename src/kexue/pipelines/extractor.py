@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 import torch
 
 from kexue.errors import OptionError, unknown
-from kexue.extraction.checkpoint import Checkpoint, load_checkpoint
+from kexue.extraction.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from kexue.extraction.decision import Decision
 from kexue.extraction.decoding import Bounds
 from kexue.extraction.document import Document
@@ -52,6 +52,7 @@ class Extractor:
         self.recipe = checkpoint.recipe
         self.metrics = checkpoint.metrics
         self.fingerprint = checkpoint.fingerprint
+        self.provenance = checkpoint.provenance
         self.bounds = Bounds()
 
     @classmethod
@@ -70,6 +71,23 @@ class Extractor:
     def schema(self) -> Schema:
         """The labels that this model extracts, with their constraints."""
         return self.model.head.labels.schema
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the model, with the thresholds and constraints it has now, as a folder for `from_pretrained`."""
+        save_checkpoint(self.checkpoint, folder)
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """Everything that this model consists of."""
+        return Checkpoint(
+            self.model,
+            self.tokenizer.tokenizer,
+            self.decision,
+            self.recipe,
+            self.metrics,
+            self.fingerprint,
+            self.provenance,
+        )
 
     def with_precision(self, precision: float) -> Extractor:
         """The same model with the thresholds that reached this precision on dev.

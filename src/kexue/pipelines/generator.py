@@ -83,6 +83,7 @@ class Generator:
         self.recipe = checkpoint.recipe
         self.metrics = checkpoint.metrics
         self.fingerprint = checkpoint.fingerprint
+        self.provenance = checkpoint.provenance
 
     @classmethod
     def from_pretrained(

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import Future
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -28,10 +27,12 @@ from kexue.diffusion.samplers import SAMPLERS
 from kexue.errors import LONGEST_NAME, KexueError, OptionError
 from kexue.extraction.document import Document
 from kexue.pipelines.generator import Condition
+from kexue.server.answering import await_answers, check_size
 from kexue.server.batcher import ClosedError, OverloadError
 from kexue.server.description import describe
 from kexue.server.drawings import Drawing, GeneratorHost
 from kexue.server.hosts import ExtractorHost, Host, Question, choose_host
+from kexue.server.labelling import add_labelling
 from kexue.server.metrics import Measures, Watched
 from kexue.server.overload import Refusal, retry_after
 from kexue.server.protection import ApiKeys, BodyLimit, BrowserHeaders
@@ -51,7 +52,6 @@ PROBLEMS = LOCKED | {
     503: {"model": Problem, "description": "too much to do; try again after Retry-After seconds"},
     504: {"model": Problem, "description": "not answered in time"},
 }
-T = TypeVar("T")
 
 
 def create_app(hosts: Mapping[str, Host], settings: Settings = Settings()) -> FastAPI:  # noqa: B008  (frozen)
@@ -76,6 +76,8 @@ def create_app(hosts: Mapping[str, Host], settings: Settings = Settings()) -> Fa
     _add_models(app, hosts)
     if any(isinstance(host, ExtractorHost) for host in hosts.values()):
         _add_extract(app, hosts, settings)
+        if settings.label_studio:
+            add_labelling(app, hosts, settings)
     if any(isinstance(host, GeneratorHost) for host in hosts.values()):
         _add_generate(app, hosts, settings)
     _add_page(app)
@@ -103,40 +105,10 @@ def _add_extract(app: FastAPI, hosts: Mapping[str, Host], settings: Settings) ->
         """Entities and relations of texts, with character offsets and confidences."""
         host = choose_host(hosts, asked.model, ExtractorHost)
         texts = asked.all_texts
-        _check_size(texts, settings)
+        check_size(texts, settings)
         futures = host.submit([Question(text, asked.threshold) for text in texts])
-        documents: list[Document] = await _answers(futures, request, settings.timeout)
+        documents: list[Document] = await await_answers(futures, request, settings.timeout)
         return ExtractResponse(model=host.name, documents=[document.to_json() for document in documents])
-
-
-def _check_size(texts: Sequence[str], settings: Settings) -> None:
-    """Raises `OptionError` where a request is larger than allowed."""
-    characters = sum(map(len, texts))
-    if len(texts) > settings.max_texts:
-        raise OptionError(f"{len(texts)} texts in one request; {settings.max_texts} are allowed")
-    if characters > settings.max_characters:
-        raise OptionError(f"{characters} characters in one request; {settings.max_characters} are allowed")
-
-
-async def _answers(futures: Sequence[Future[T]], request: Request, timeout: float) -> list[T]:
-    """The results, unless the client leaves or the time is over: then what has not begun is not done."""
-    work = asyncio.gather(*map(asyncio.wrap_future, futures))
-    leaving = asyncio.ensure_future(_until_gone(request))
-    try:
-        await asyncio.wait((work, leaving), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        if work.done():
-            return work.result()
-        raise HTTPException(504, f"not answered within {timeout:g} s")
-    finally:
-        leaving.cancel()
-        if work.cancel():
-            with suppress(asyncio.CancelledError):
-                await work
-
-
-async def _until_gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _add_generate(app: FastAPI, hosts: Mapping[str, Host], settings: Settings) -> None:

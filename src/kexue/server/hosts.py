@@ -17,6 +17,7 @@ from kexue.extraction.document import Document
 from kexue.ops.device import choose_device
 from kexue.pipelines.extractor import Extractor
 from kexue.pipelines.generator import Generator
+from kexue.pipelines.suggestions import doubts, total
 from kexue.server.batcher import Batcher
 from kexue.server.drawings import GeneratorHost
 
@@ -27,10 +28,14 @@ PER_TEXT = 64  # characters' worth of work that a text costs whatever its length
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Question:
-    """A text, and the confidence from which facts are reported; the model's own thresholds where None."""
+    """A text, and the confidence from which facts are reported; the model's own thresholds where None.
+
+    `weigh`: whether `meta["uncertainty"]` of the document is to say how many bits its annotation would tell.
+    """
 
     text: str
     threshold: float | None = None
+    weigh: bool = False
 
 
 class ExtractorHost:
@@ -51,6 +56,11 @@ class ExtractorHost:
             threads=batches,
         )
 
+    @property
+    def version(self) -> str:
+        """Its name and the beginning of its fingerprint: another model has another version."""
+        return f"{self.name}-{self.extractor.fingerprint[:12]}"
+
     def submit(self, questions: Sequence[Question]) -> list[Future[Document]]:
         """A future document for each text; raises `OverloadError`."""
         return self.batcher.submit(questions)
@@ -59,7 +69,10 @@ class ExtractorHost:
         documents = [Document("")] * len(questions)
         for found in self.extractor.candidates([question.text for question in questions]):
             question = questions[found.index]
-            documents[found.index] = self._view(question.threshold).document(question.text, found)
+            document = self._view(question.threshold).document(question.text, found)
+            if question.weigh:
+                document.meta["uncertainty"] = total(doubts(self.extractor, question.text, found))
+            documents[found.index] = document
         return documents
 
     def _view(self, threshold: float | None) -> Extractor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 import hmac
 import json
 from collections.abc import Sequence
@@ -82,7 +84,10 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 class ApiKeys:
-    """Asks for `Authorization: Bearer KEY`; keys are compared in a time that says nothing of them."""
+    """Asks for `Authorization: Bearer KEY`; keys are compared in a time that says nothing of them.
+
+    Who cannot send that, as Label Studio, sends the key as the password of `Authorization: Basic`.
+    """
 
     def __init__(self, app: ASGIApp, keys: Sequence[str]) -> None:
         self.app = app
@@ -101,10 +106,23 @@ class ApiKeys:
         path = scope["path"]
         if path in OPEN or path.startswith(OPEN[-1]) or scope["method"] == "OPTIONS":
             return True
-        kind, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
-        given = key.strip().encode("utf-8", "surrogateescape")
+        given = _given(Headers(scope=scope).get("authorization", ""))
         right = [hmac.compare_digest(given, known) for known in self.keys]
-        return kind.lower() == "bearer" and any(right)
+        return any(right)
+
+
+def _given(authorization: str) -> bytes:
+    """The key in a header; empty where there is none."""
+    kind, _, key = authorization.partition(" ")
+    given = key.strip().encode("utf-8", "surrogateescape")
+    if kind.lower() == "bearer":
+        return given
+    if kind.lower() != "basic":
+        return b""
+    try:
+        return base64.b64decode(given, validate=True).partition(b":")[2]
+    except binascii.Error:
+        return b""
 
 
 class BrowserHeaders:

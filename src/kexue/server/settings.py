@@ -19,6 +19,7 @@ class Settings:
         max_steps: sampling steps of one request.
         api_keys: who may ask; nobody has to say who they are where empty.
         origins: sites whose pages may ask from a browser (CORS); none where empty.
+        label_studio: whether Label Studio may ask for predictions.
     """
 
     latency: float = 1.0
@@ -30,3 +31,4 @@ class Settings:
     max_steps: int = 1000
     api_keys: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
+    label_studio: bool = False

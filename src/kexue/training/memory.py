@@ -19,6 +19,7 @@ from kexue.training.recipe import TrainingRecipe
 from kexue.training.resumable import BEST
 
 MEMORY = "recipe.json"
+CONTENT = "content of the files"
 FREE_TO_CHANGE = ("output", "device", "save_steps", "compile", "cache")  # a resumed training may differ in these
 
 
@@ -28,7 +29,7 @@ def describe(recipe: TrainingRecipe, content: Iterable[bytes]) -> dict[str, Any]
     digest = hashlib.sha256()
     for piece in content:
         digest.update(piece)
-    return choices | {"content of the files": digest.hexdigest()}
+    return choices | {CONTENT: digest.hexdigest()}
 
 
 def refuse_finished(output: Path, manifest: str, *, overwrite: bool) -> None:

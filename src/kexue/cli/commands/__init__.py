@@ -1,6 +1,19 @@
 """One file per verb."""
 
-from kexue.cli.commands import convert, demo, doctor, evaluate, extract, generate, info, pretrain, serve, study, train
+from kexue.cli.commands import (
+    convert,
+    demo,
+    doctor,
+    evaluate,
+    extract,
+    generate,
+    info,
+    pretrain,
+    serve,
+    study,
+    suggest,
+    train,
+)
 
 __all__ = [
     "convert",
@@ -13,5 +26,6 @@ __all__ = [
     "pretrain",
     "serve",
     "study",
+    "suggest",
     "train",
 ]

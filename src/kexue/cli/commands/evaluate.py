@@ -40,6 +40,9 @@ def evaluate(
         str | None, typer.Option("--format", help="Format of the data, where detection is wrong.")
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1.")] = None,
+    card: Annotated[
+        bool, typer.Option("--card/--no-card", help="Keep the result in the model's folder and in its model card.")
+    ] = True,
     num: Annotated[int, typer.Option(min=4, help="Generators: images to draw.", rich_help_panel=GENERATORS)] = 1000,
     sampler: Annotated[
         str, typer.Option(help="Generators: see `kexue generate`.", rich_help_panel=GENERATORS)
@@ -75,10 +78,21 @@ def evaluate(
     quiet()
     if holds_generator(model):
         _evaluate_generator(
-            model, data, output, num, sampler, steps, features, likelihood, neighbours, seed=seed, device=device
+            model,
+            data,
+            output,
+            num,
+            sampler,
+            steps,
+            features,
+            likelihood,
+            neighbours,
+            seed=seed,
+            device=device,
+            card=card,
         )
         return
-    _evaluate_extractor(model, Path(data), output, page, predictions, precision, bootstrap, format, device)
+    _evaluate_extractor(model, Path(data), output, page, predictions, precision, bootstrap, format, device, card=card)
 
 
 def _evaluate_generator(
@@ -94,11 +108,14 @@ def _evaluate_generator(
     *,
     seed: int,
     device: str | None,
+    card: bool,
 ) -> None:
     from kexue.diffusion.configuration import part_from_json
+    from kexue.diffusion.images.packaged import find_source
     from kexue.diffusion.images.writing import write_png
     from kexue.diffusion.samplers import SAMPLERS
     from kexue.files import write_json
+    from kexue.pipelines.evaluation import keep_evaluation
     from kexue.pipelines.generator import Generator
     from kexue.pipelines.image_evaluation import choose_images, evaluate_generator, load_features
 
@@ -124,6 +141,14 @@ def _evaluate_generator(
     if neighbours is not None and report.neighbours is not None:
         write_png(neighbours, report.neighbours)
         err.print(f"wrote {neighbours}", highlight=False)
+    if card:
+        settings = {"num": num, "sampler": sampler, "steps": steps, "seed": seed}
+        _say_card(keep_evaluation(model, find_source(data), report.values, settings))
+
+
+def _say_card(path: Path | None) -> None:
+    if path is not None:
+        err.print(f"wrote {path}", highlight=False, markup=False)
 
 
 def _evaluate_extractor(
@@ -136,14 +161,17 @@ def _evaluate_extractor(
     bootstrap: int,
     format: str | None,
     device: str | None,
+    *,
+    card: bool,
 ) -> None:
     from kexue.errors import OptionError
     from kexue.extraction.formats import read_documents, write_documents
+    from kexue.extraction.links import close_gold
     from kexue.extraction.metrics import evaluate as measure
     from kexue.extraction.metrics import page as make_page
     from kexue.extraction.metrics import render
     from kexue.files import atomic_write, write_json
-    from kexue.pipelines.evaluation import close_gold, predict_and_judge
+    from kexue.pipelines.evaluation import keep_evaluation, predict_and_judge
     from kexue.pipelines.extractor import Extractor
 
     gold = read_documents(data, format).documents
@@ -172,3 +200,6 @@ def _evaluate_extractor(
     for path in (output, page, predictions):
         if path is not None:
             err.print(f"wrote {path}", highlight=False)
+    if card:
+        settings = {} if precision is None else {"precision": precision}
+        _say_card(keep_evaluation(model, data, evaluation.summary() | extra, settings))

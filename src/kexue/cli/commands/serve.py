@@ -31,6 +31,9 @@ def serve(
     cors: Annotated[
         list[str] | None, typer.Option(metavar="ORIGIN", help="Site whose pages may ask from a browser.")
     ] = None,
+    label_studio: Annotated[
+        bool, typer.Option("--label-studio", help="Answer Label Studio too, at /label-studio/MODEL.")
+    ] = False,
 ) -> None:
     """Serve models over HTTP, and a page to try them on.
 
@@ -47,7 +50,9 @@ def serve(
     except ModuleNotFoundError as error:
         raise OptionError(f"{error.name} is missing: pip install 'kexue[serve]'") from None
     keys = read_keys(api_keys) if api_keys else ()
-    settings = Settings(latency=latency, timeout=timeout, api_keys=keys, origins=tuple(cors or ()))
+    settings = Settings(
+        latency=latency, timeout=timeout, api_keys=keys, origins=tuple(cors or ()), label_studio=label_studio
+    )
     hosts = load_hosts(models, latency=latency, device=device, dtype=dtype)
     names = ", ".join(hosts)
     run(

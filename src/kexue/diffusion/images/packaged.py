@@ -18,3 +18,8 @@ def packaged_path(name: str) -> Path:
     'digits.npz'
     """
     return Path(str(resources.files("kexue.data") / name / f"{name}.npz"))
+
+
+def find_source(name: str) -> Path | str:
+    """The file that the name of one of `PACKAGED` means; any other name as it is."""
+    return packaged_path(name) if name in PACKAGED and not Path(name).exists() else name

@@ -10,7 +10,7 @@ from kexue.diffusion.images.entries import Source, read_source
 from kexue.diffusion.images.folder import folder_source
 from kexue.diffusion.images.hub import PREFIX, hub_source
 from kexue.diffusion.images.image_set import ImageSet
-from kexue.diffusion.images.packaged import PACKAGED, packaged_path
+from kexue.diffusion.images.packaged import find_source
 from kexue.diffusion.images.parquet import parquet_source
 from kexue.errors import DataError
 
@@ -48,9 +48,7 @@ def read_images(
 def _find(source: str | Path, label_column: str | None) -> Source:
     if isinstance(source, str) and source.startswith(PREFIX):
         return hub_source(source, label_column)
-    path = Path(source)
-    if str(source) in PACKAGED and not path.exists():
-        path = packaged_path(str(source))
+    path = Path(find_source(str(source)))
     if path.is_dir():
         return folder_source(path)
     if not path.is_file():

@@ -8,8 +8,9 @@
 
 "completions" of versions before 1.0 are annotations. Of several annotations the first that was not cancelled
 is taken; of a task with none, the first of "predictions". A task that nobody annotated, or that all
-cancelled, is read as a text without annotation, with `meta["annotated"] = False`. Results of other kinds
-(choices, ratings, ...) stay in `meta["results"]`. A relation "left" is turned round, "bi" gives both, one
+cancelled, is read as a text without annotation, with `meta["annotated"] = False`; so is a task of `kexue suggest`
+that has predictions only (data "pre_annotated"), or a model would be trained on what it said itself. Results of other
+kinds (choices, ratings, ...) stay in `meta["results"]`. A relation "left" is turned round, "bi" gives both, one
 without a label is called "relation".
 
 Offsets count characters since version 1.5 and counted UTF-16 code units before (issues 1008, 1347; pull
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
@@ -35,6 +37,14 @@ from kexue.files import atomic_write
 
 _MODEL = "kexue"
 _UNLABELLED = "relation"
+
+
+@dataclass(frozen=True)
+class Names:
+    """What a project's interface calls the tag that holds the labels, and the text."""
+
+    labels: str = "label"
+    text: str = "text"
 
 
 def detect(sample: Sample) -> bool:
@@ -75,10 +85,15 @@ def write(documents: Iterable[Document], path: Path) -> None:
     which an export gives back. The score of a task is that of its least certain span or relation, so that it
     can be sorted by it.
     """
+    write_tasks(map(make_task, documents), path)
+
+
+def write_tasks(tasks: Iterable[Mapping[str, Any]], path: Path) -> None:
+    """Write tasks as one JSON array, a task a line, whole or not at all."""
     with atomic_write(path) as file:
         opening = "[\n"
-        for document in documents:
-            file.write(opening + json.dumps(_task(document), ensure_ascii=False))
+        for task in tasks:
+            file.write(opening + json.dumps(task, ensure_ascii=False))
             opening = ",\n"
         file.write("[]\n" if opening == "[\n" else "\n]\n")
 
@@ -133,7 +148,8 @@ def _text(data: Mapping[str, Any]) -> str:
 def _chosen(task: Mapping[str, Any]) -> Any:
     annotations = task.get("annotations") or task.get("completions") or []
     done = [annotation for annotation in annotations if not annotation.get("was_cancelled")]
-    return next(iter(done or ([] if annotations else task.get("predictions") or [])), None)
+    open_to_all = not annotations and not task["data"].get("pre_annotated")
+    return next(iter(done or (task.get("predictions") or [] if open_to_all else [])), None)
 
 
 def _read_spans(document: Document, items: Sequence[Mapping[str, Any]]) -> dict[str, End]:
@@ -169,10 +185,20 @@ def _read_relation(document: Document, item: Mapping[str, Any], ends: Mapping[st
             relate(document, second, predicate, first, read_score(item))
 
 
-def _task(document: Document) -> dict[str, Any]:
+def make_task(document: Document, *, score: float | None = None, **data: Any) -> dict[str, Any]:
+    """A task whose prediction is what the document says; `data` is shown and exported beside the text."""
+    full = document.to_json()
+    kept = {key: full[key] for key in ("id", "text", "events", "unaligned", "meta") if key in full}
+    return {"data": kept | data, "predictions": [make_prediction(document, score=score)]}
+
+
+def make_prediction(
+    document: Document, *, names: Names = Names(), version: str = _MODEL, score: float | None = None
+) -> dict[str, Any]:
+    """A prediction, scored as its least certain fact where no score is given."""
     spans = mentions(document)
     ids = numbered(spans)
-    result = [_region(document.text, span, number) for number, span in enumerate(spans, start=1)]
+    result = [_region(document.text, span, number, names) for number, span in enumerate(spans, start=1)]
     result += [
         {
             "type": "relation",
@@ -184,24 +210,19 @@ def _task(document: Document) -> dict[str, Any]:
         }
         for relation in document.relations
     ]
-    scores = [span.score for span in spans] + [relation.score for relation in document.relations]
-    full = document.to_json()
-    data = {key: full[key] for key in ("id", "text", "events", "unaligned", "meta") if key in full}
-    prediction = {
-        "model_version": _MODEL,
-        **_score(min((score for score in scores if score is not None), default=None)),
-        "result": result,
-    }
-    return {"data": data, "predictions": [prediction]}
+    if score is None:
+        scores = [span.score for span in spans] + [relation.score for relation in document.relations]
+        score = min((each for each in scores if each is not None), default=None)
+    return {"model_version": version, **_score(score), "result": result}
 
 
-def _region(text: str, span: Span, number: int) -> dict[str, Any]:
+def _region(text: str, span: Span, number: int, names: Names) -> dict[str, Any]:
     value = {"start": span.start, "end": span.end, "text": text[span.start : span.end]}
     return {
         "id": f"s{number}",
         "type": "labels",
-        "from_name": "label",
-        "to_name": "text",
+        "from_name": names.labels,
+        "to_name": names.text,
         "value": value | {"labels": [span.label or UNTYPED]},
         **_score(span.score),
     }

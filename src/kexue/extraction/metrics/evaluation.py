@@ -66,6 +66,13 @@ class Part:
             "by_label": {label: score.to_json() for label, score in self.by_label.items()},
         }
 
+    def summary(self) -> dict[str, Any]:
+        """The headline scores, those of each label too."""
+        return {
+            **self.headline.to_json(),
+            "by_label": {label: score.to_json() for label, score in self.by_label.items()},
+        }
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -94,6 +101,16 @@ class Evaluation:
                 "resampled": "documents",
             },
         }
+
+    def summary(self) -> dict[str, Any]:
+        """The headline scores of every kind of fact that the gold or the predictions hold, those of each label too."""
+        parts = {"entities": self.entities, "relations": self.relations, "events": self.events}
+        told = {
+            kind: part.summary()
+            for kind, part in parts.items()
+            if part is not None and part.headline.counts.gold + part.headline.counts.predicted
+        }
+        return {"documents": self.num_documents, **told}
 
 
 def evaluate(

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, set_seed
@@ -13,19 +14,24 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallba
 from kexue.encoders.loading import load_encoder
 from kexue.encoders.tokenization import TextTokenizer
 from kexue.extraction.checkpoint import Checkpoint, save_checkpoint
-from kexue.extraction.decision import decide
+from kexue.extraction.decision import Decision, decide
+from kexue.extraction.document import Document
 from kexue.extraction.heads import HEADS
-from kexue.extraction.judge import calibration_errors
+from kexue.extraction.inference import Found
+from kexue.extraction.judge import calibration_errors, judge
+from kexue.extraction.links import close_gold
+from kexue.extraction.metrics import evaluate
 from kexue.extraction.model import ExtractionConfig, ExtractionModel
 from kexue.extraction.reach import Reach
 from kexue.extraction.schema import Schema
 from kexue.manifest import MANIFEST
 from kexue.ops.device import choose_device
+from kexue.provenance import describe_origin
 from kexue.training.extraction.data import TrainingData, load_training_data
 from kexue.training.extraction.dataset import ExtractionDataset
 from kexue.training.extraction.recipe import ExtractionRecipe
 from kexue.training.extraction.trainer import ExtractionTrainer
-from kexue.training.memory import describe, forget, refuse_finished, refuse_other_training, remember
+from kexue.training.memory import CONTENT, describe, forget, refuse_finished, refuse_other_training, remember
 from kexue.training.network import checkpoint_activations, choose_attention, default_learning_rate
 from kexue.training.processes import is_first_process, leave_together
 from kexue.training.progress import ProgressReport
@@ -47,6 +53,7 @@ def train(recipe: ExtractionRecipe, *, console: Console | None = None, overwrite
     refuse_other_training(recipe.output, description)
     for note in data.notes:
         console.print(f"note: {note}", highlight=False, markup=False)
+    origin = _origin(recipe, data, description) if is_first_process() else {}
     set_seed(recipe.seed)
     with ProgressReport(console, describe_scores) as progress:
         trainer, tokenizer = make_trainer(recipe, data, console, callbacks=[progress])
@@ -56,7 +63,7 @@ def train(recipe: ExtractionRecipe, *, console: Console | None = None, overwrite
         trainer.train_or_resume()
     if is_first_process():
         trainer.load_best()
-        _finish(recipe, trainer, tokenizer, time.monotonic() - began)
+        _finish(recipe, trainer, tokenizer, time.monotonic() - began, origin)
     leave_together()
     return recipe.output
 
@@ -129,22 +136,50 @@ def _note_alignment(dataset: ExtractionDataset, console: Console) -> None:
             console.print(f"note: {count} {what} (kexue doctor shows them)", highlight=False)
 
 
+def _origin(recipe: ExtractionRecipe, data: TrainingData, description: dict[str, Any]) -> dict[str, Any]:
+    """The provenance of the model that is to be trained."""
+    return describe_origin(
+        {"train": [recipe.train], "dev": [recipe.dev] if recipe.dev is not None else []},
+        content=description[CONTENT],
+        texts=(document.text for document in data.train),
+        device=str(choose_device(recipe.device)),
+    )
+
+
 def _finish(
-    recipe: ExtractionRecipe, trainer: ExtractionTrainer, tokenizer: PreTrainedTokenizerBase, seconds: float
+    recipe: ExtractionRecipe,
+    trainer: ExtractionTrainer,
+    tokenizer: PreTrainedTokenizerBase,
+    seconds: float,
+    origin: dict[str, Any],
 ) -> None:
     """Choose the decision on dev with the best weights, and write the model."""
     model: ExtractionModel = trainer.accelerator.unwrap_model(trainer.model).eval()
-    judgement = trainer.judge_dev(floor=FLOOR)
+    found = list(trainer.find_dev(floor=FLOOR))
+    judgement = judge(trainer.dev, found, model.head.labels)
     decision = decide(judgement.entities, judgement.relations, model.head.labels.predicates, floor=FLOOR)
     metrics = {
         "dev": judgement.f1(),
+        "dev_report": _report(model, trainer.dev, found, decision),
         "dev_calibration_error": calibration_errors(judgement, decision),
         "training_seconds": round(seconds, 1),
         "steps": trainer.state.global_step,
     }
     model.config.dtype = None
-    save_checkpoint(Checkpoint(model, tokenizer, decision, recipe.to_json(), metrics), recipe.output)
+    checkpoint = Checkpoint(model, tokenizer, decision, recipe.to_json(), metrics, provenance=origin)
+    save_checkpoint(checkpoint, recipe.output)
     forget(recipe.output)
+
+
+def _report(
+    model: ExtractionModel, dev: Sequence[Document], found: Sequence[Found], decision: Decision
+) -> dict[str, Any]:
+    """Dev as it will be extracted, with the thresholds that were chosen on it, and intervals."""
+    head, predicted = model.head, [Document("")] * len(dev)
+    for item in found:
+        text = dev[item.index].text
+        predicted[item.index] = head.task.assemble(text, item.tokens, item.candidates, head.labels, decision)
+    return evaluate(close_gold(dev, head.labels.schema), predicted).summary()
 
 
 def _content(data: TrainingData) -> Iterator[bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import torch
@@ -14,7 +14,7 @@ from kexue.encoders.windows import WindowBatch
 from kexue.errors import OptionError
 from kexue.extraction.checkpoint import load_checkpoint
 from kexue.extraction.document import Document
-from kexue.extraction.inference import find_candidates
+from kexue.extraction.inference import Found, find_candidates
 from kexue.extraction.judge import Judgement, judge
 from kexue.extraction.model import ExtractionModel
 from kexue.extraction.said import DIVERGENCES, PairScoring, SaidOfTexts
@@ -115,10 +115,13 @@ class ExtractionTrainer(ResumableTrainer):
     # --- dev ---
 
     def judge_dev(self, *, floor: float) -> Judgement:
-        """The dev documents through the model as it is now, in float32 as they are extracted later."""
+        """The dev documents through the model as it is now."""
+        return judge(self.dev, self.find_dev(floor=floor), self.accelerator.unwrap_model(self.model).head.labels)
+
+    def find_dev(self, *, floor: float) -> Iterator[Found]:
+        """The candidates of the dev documents, in float32 as they are extracted later."""
         model: ExtractionModel = self.accelerator.unwrap_model(self.model).eval()
-        found = find_candidates(model, self.text_tokenizer, [document.text for document in self.dev], floor=floor)
-        return judge(self.dev, found, model.head.labels)
+        return find_candidates(model, self.text_tokenizer, [document.text for document in self.dev], floor=floor)
 
     def measure(self) -> dict[str, float]:
         """Precision, recall and F1 on dev."""

@@ -5,19 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from transformers import TrainerCallback, set_seed
 
 from kexue.diffusion.checkpoint import GeneratorCheckpoint, save_generator
 from kexue.diffusion.denoisers import DENOISERS
+from kexue.diffusion.images.packaged import find_source
 from kexue.manifest import MANIFEST
 from kexue.ops.device import choose_device
+from kexue.provenance import describe_origin
 from kexue.training.generation.data import GenerationData, load_generation_data
 from kexue.training.generation.model import GenerationModel
 from kexue.training.generation.recipe import GenerationRecipe
 from kexue.training.generation.trainer import GenerationTrainer
-from kexue.training.memory import describe, forget, refuse_finished, refuse_other_training, remember
+from kexue.training.memory import CONTENT, describe, forget, refuse_finished, refuse_other_training, remember
 from kexue.training.processes import is_first_process, leave_together
 from kexue.training.progress import ProgressReport
 
@@ -36,6 +39,7 @@ def train(recipe: GenerationRecipe, *, console: Console | None = None, overwrite
     refuse_other_training(recipe.output, description)
     for note in data.notes:
         console.print(note, highlight=False, markup=False)
+    origin = _origin(recipe, description) if is_first_process() else {}
     set_seed(recipe.seed)
     with ProgressReport(console, describe_losses) as progress:
         trainer = make_trainer(recipe, data, callbacks=[progress])
@@ -45,7 +49,7 @@ def train(recipe: GenerationRecipe, *, console: Console | None = None, overwrite
         trainer.train_or_resume()
     if is_first_process():
         trainer.load_best()
-        _finish(recipe, trainer, data, time.monotonic() - began)
+        _finish(recipe, trainer, data, time.monotonic() - began, origin)
     leave_together()
     return recipe.output
 
@@ -62,7 +66,19 @@ def make_trainer(
     return GenerationTrainer(model, data, recipe, callbacks)
 
 
-def _finish(recipe: GenerationRecipe, trainer: GenerationTrainer, data: GenerationData, seconds: float) -> None:
+def _origin(recipe: GenerationRecipe, description: dict[str, Any]) -> dict[str, Any]:
+    """The provenance of the generator that is to be trained."""
+    sources = {role: [find_source(place)] for role, place in (("train", recipe.train), ("dev", recipe.dev)) if place}
+    return describe_origin(sources, content=description[CONTENT], device=str(choose_device(recipe.device)))
+
+
+def _finish(
+    recipe: GenerationRecipe,
+    trainer: GenerationTrainer,
+    data: GenerationData,
+    seconds: float,
+    origin: dict[str, Any],
+) -> None:
     """Write the model with the weights that were kept."""
     model: GenerationModel = trainer.accelerator.unwrap_model(trainer.model).eval()
     metrics = {
@@ -78,6 +94,7 @@ def _finish(recipe: GenerationRecipe, trainer: GenerationTrainer, data: Generati
         data.train.label_names if recipe.conditional else (),
         recipe.to_json(),
         metrics,
+        provenance=origin,
     )
     save_generator(checkpoint, recipe.output)
     forget(recipe.output)

@@ -6,18 +6,21 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, set_seed
 
 from kexue import manifest
+from kexue.cards import write_new_card
 from kexue.encoders.loading import position_limit, quiet_transformers
 from kexue.encoders.masked_lm import load_masked_lm
 from kexue.encoders.tokenization import TextTokenizer
 from kexue.files import atomic_folder
 from kexue.manifest import MANIFEST
 from kexue.ops.device import choose_device
+from kexue.provenance import describe_origin
 from kexue.training.memory import describe, forget, refuse_finished, refuse_other_training, remember
 from kexue.training.network import checkpoint_activations, choose_attention, default_learning_rate
 from kexue.training.pretraining.budget import budget_file, with_epochs
@@ -25,6 +28,7 @@ from kexue.training.pretraining.data import PretrainingData, forget_corpus, load
 from kexue.training.pretraining.dataset import Batches, text_lengths
 from kexue.training.pretraining.masking import Masking
 from kexue.training.pretraining.recipe import EPOCHS, PretrainingRecipe
+from kexue.training.pretraining.texts import Texts
 from kexue.training.pretraining.trainer import PretrainingTrainer, guess_by_frequency
 from kexue.training.pretraining.words import best_segmenter
 from kexue.training.processes import is_first_process, leave_together
@@ -49,6 +53,7 @@ def pretrain(recipe: PretrainingRecipe, *, console: Console | None = None, overw
     refuse_other_training(recipe.output, description)
     for note in data.notes:
         console.print(note, highlight=False, markup=False)
+    origin = _origin(recipe, data) if is_first_process() else {}
     set_seed(recipe.seed)
     chosen = _with_end(recipe, data, console)
     with ProgressReport(console, describe_scores) as progress:
@@ -62,7 +67,8 @@ def pretrain(recipe: PretrainingRecipe, *, console: Console | None = None, overw
     if is_first_process():
         trainer.load_best()
         metrics = {"dev": trainer.best_measure(), "guess": guess, "steps": trainer.state.global_step}
-        _finish(recipe, trainer, data.tokenizer, metrics | {"training_seconds": round(time.monotonic() - began, 1)})
+        metrics |= {"training_seconds": round(time.monotonic() - began, 1)}
+        _finish(recipe, trainer, data.tokenizer, metrics, origin)
     leave_together()
     return recipe.output
 
@@ -115,8 +121,23 @@ def default_warmup(model: PreTrainedModel) -> float:
     return 0.0 if model.config.model_type == "gau" else 0.06
 
 
+def _origin(recipe: PretrainingRecipe, data: PretrainingData) -> dict[str, Any]:
+    """The provenance of the encoder that is to be trained; texts that are read from a cache may be gone."""
+    texts = [path for path in recipe.texts if path.exists()]
+    return describe_origin(
+        {"texts": recipe.texts, "dev": [recipe.dev] if recipe.dev is not None else []},
+        content=data.digest,
+        texts=Texts(texts, recipe.format, recipe.key),
+        device=str(choose_device(recipe.device)),
+    )
+
+
 def _finish(
-    recipe: PretrainingRecipe, trainer: PretrainingTrainer, tokenizer: PreTrainedTokenizerBase, metrics: dict
+    recipe: PretrainingRecipe,
+    trainer: PretrainingTrainer,
+    tokenizer: PreTrainedTokenizerBase,
+    metrics: dict[str, Any],
+    origin: dict[str, Any],
 ) -> None:
     """Write the encoder with the weights that were kept; the manifest comes last."""
     model: PreTrainedModel = trainer.accelerator.unwrap_model(trainer.model).eval()
@@ -125,8 +146,9 @@ def _finish(
     with atomic_folder(recipe.output / ".writing") as partial_folder, quiet_transformers():
         model.save_pretrained(partial_folder, safe_serialization=True)
         tokenizer.save_pretrained(partial_folder)
-    content = {"kind": KIND, "recipe": recipe.to_json(), "metrics": metrics}
+    content = {"kind": KIND, "recipe": recipe.to_json(), "metrics": metrics, "provenance": origin}
     manifest.install(recipe.output / ".writing", recipe.output, content, FORMAT)
+    write_new_card(recipe.output)
     forget(recipe.output)
     budget_file(recipe.output).unlink(missing_ok=True)
     if recipe.cache is None:
