@@ -1,0 +1,132 @@
+"""An encoder in PyTorch to an ONNX file, and its products to int8.
+
+torch.onnx.export traces the encoder with torch.export (`dynamo=True`), for any number of windows of any width; what it
+wrote is run beside the encoder on several shapes, and refused where it does not give the same states.
+
+int8: the weights of every product become integers with a scale for each block of `BLOCK` inputs of each output, and so
+do the states at the moment they are multiplied, each token by itself. onnxruntime's other way (`quantize_dynamic`)
+takes one scale for all states of a batch, so that what is found in a text would depend on the texts beside it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from kexue.encoders.exported import INPUTS, OUTPUT, ExportedEncoder
+from kexue.errors import OptionError
+
+NEEDED = ("onnx", "onnxruntime", "onnxscript")
+SHAPES = ((1, 8), (3, 40), (2, 16))
+"""(windows, width) on which the file is compared with the encoder; the second is the one that is traced."""
+TOLERANCE = 1e-3
+"""Of a state, whose size is about 1; what float32 leaves is a hundred times less."""
+LARGEST_FILE = 2**31 - 2**24
+"""Bytes of weights up to which they are in the file itself, as a protocol buffer has 2 GB at most."""
+BLOCK = 32
+
+
+class _States(nn.Module):
+    """The call that the rest of the package makes, with tensors alone."""
+
+    def __init__(self, encoder: PreTrainedModel) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        states: Tensor = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return states
+
+
+def check_installed() -> None:
+    """Raise `OptionError` where what exporting needs is not installed."""
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise OptionError(f"{', '.join(missing)} is missing: pip install 'kexue[onnx]'")
+
+
+@torch.no_grad()
+def export_encoder(encoder: PreTrainedModel, path: Path) -> float:
+    """Write an encoder in float32 on the CPU; returns the largest difference of a state on `SHAPES`.
+
+    Raises `OptionError` where the encoder cannot be traced for all shapes, or the file gives other states.
+    """
+    check_installed()
+    size = sum(weight.numel() * weight.element_size() for weight in encoder.state_dict().values())
+    try:
+        with _only_what_matters():
+            program = torch.onnx.export(
+                _States(encoder).eval(),
+                _inputs(encoder, *SHAPES[1]),
+                input_names=INPUTS,
+                output_names=[OUTPUT],
+                dynamic_shapes={name: {0: "windows", 1: "width"} for name in INPUTS},
+                verbose=False,
+            )
+            program.save(path, external_data=size > LARGEST_FILE)
+    except torch.onnx.OnnxExporterError as error:
+        raise OptionError(f"this encoder ({encoder.config.model_type}) cannot be exported: {_cause(error)}") from error
+    difference = compare(encoder, ExportedEncoder(path, encoder.config))
+    if not difference <= TOLERANCE:
+        raise OptionError(
+            f"this encoder ({encoder.config.model_type}) cannot be exported: the file gives states that differ by "
+            f"{difference:.2g} from the encoder's"
+        )
+    return difference
+
+
+@torch.no_grad()
+def compare(encoder: nn.Module, exported: nn.Module) -> float:
+    """The largest difference of a state of a token on `SHAPES`."""
+    return max(
+        float(_difference(encoder, exported, *_inputs(encoder, windows, width))) for windows, width in SHAPES
+    )
+
+
+def _difference(encoder: nn.Module, exported: nn.Module, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    first, second = (
+        each(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state for each in (encoder, exported)
+    )
+    return (first - second)[attention_mask.bool()].abs().max()
+
+
+def _inputs(encoder: nn.Module, windows: int, width: int) -> tuple[Tensor, Tensor]:
+    """Any tokens, each window a little shorter than the one before."""
+    generator = torch.Generator().manual_seed(windows * width)
+    input_ids = torch.randint(encoder.config.vocab_size, (windows, width), generator=generator)
+    lengths = width - torch.arange(windows) * (width // 4)
+    return input_ids, (torch.arange(width) < lengths[:, None]).long()
+
+
+def quantize(path: Path, target: Path) -> None:
+    """Write the file with its products in int8."""
+    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+    external = path.with_name(path.name + ".data").exists()
+    quantizer = MatMulNBitsQuantizer(
+        str(path), bits=8, block_size=BLOCK, is_symmetric=True, accuracy_level=4, op_types_to_quantize=("MatMul",)
+    )
+    quantizer.process()
+    quantizer.model.save_model_to_file(str(target), external)
+
+
+@contextmanager
+def _only_what_matters() -> Iterator[None]:
+    """Keep back what the exporter says of itself."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _cause(error: BaseException) -> str:
+    """The first line of what is at the bottom of an error."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split())[:300]
