@@ -43,8 +43,8 @@ class ExportedEncoder(nn.Module):
         return BaseModelOutput(torch.from_numpy(states))
 
 
-def open_session(path: Path, **entries: str) -> Any:
-    """An onnxruntime session of a file, with these entries of its configuration besides ours."""
+def open_session(path: Path, *, profile: Path | None = None) -> Any:
+    """An onnxruntime session of a file; it writes the time of its operators where `profile` begins."""
     try:
         import onnxruntime
         from onnxruntime.capi import onnxruntime_pybind11_state as state
@@ -57,8 +57,9 @@ def open_session(path: Path, **entries: str) -> Any:
     # Buffers planned for one shape are of no use to the next, and are kept for every shape that occurs.
     options.enable_mem_pattern = False
     # Threads that wait by spinning take the cores that torch decodes on.
-    for name, value in {"session.intra_op.allow_spinning": "0", **entries}.items():
-        options.add_session_config_entry(name, value)
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if profile is not None:
+        options.enable_profiling, options.profile_file_prefix = True, str(profile)
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except (*damages, state.InvalidArgument, state.RuntimeException) as error:

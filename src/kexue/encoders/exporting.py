@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from kexue.encoders.exported import INPUTS, OUTPUT, ExportedEncoder
+from kexue.encoders.graph import refuse_many_graphs
 from kexue.errors import OptionError
 
 NEEDED = ("onnx", "onnxruntime", "onnxscript")
@@ -49,7 +50,7 @@ def check_installed() -> None:
     """Raise `OptionError` where what exporting needs is not installed."""
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
-        raise OptionError(f"{', '.join(missing)} is missing: pip install 'kexue[onnx]'")
+        raise OptionError(f"{', '.join(missing)} is missing: pip install 'kexue[onnx-export]'")
 
 
 @torch.no_grad()
@@ -59,6 +60,7 @@ def export_encoder(encoder: PreTrainedModel, path: Path) -> float:
     Raises `OptionError` where the encoder cannot be traced for all shapes, or the file gives other states.
     """
     check_installed()
+    refuse_many_graphs(encoder)
     size = sum(weight.numel() * weight.element_size() for weight in encoder.state_dict().values())
     try:
         with _only_what_matters():
@@ -85,9 +87,7 @@ def export_encoder(encoder: PreTrainedModel, path: Path) -> float:
 @torch.no_grad()
 def compare(encoder: nn.Module, exported: nn.Module) -> float:
     """The largest difference of a state of a token on `SHAPES`."""
-    return max(
-        float(_difference(encoder, exported, *_inputs(encoder, windows, width))) for windows, width in SHAPES
-    )
+    return max(float(_difference(encoder, exported, *_inputs(encoder, windows, width))) for windows, width in SHAPES)
 
 
 def _difference(encoder: nn.Module, exported: nn.Module, input_ids: Tensor, attention_mask: Tensor) -> Tensor:

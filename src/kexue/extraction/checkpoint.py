@@ -3,7 +3,9 @@
     config.json  model.safetensors  tokenizer.json ...     as `from_pretrained` of transformers expects
     kexue.json      format version, decision, recipe, metrics, and the digests of the other files
 
-`kexue.json` is written last: a folder without it, or whose files do not match it, is refused with the reason.
+`kexue.json` is written last: a folder without it, or whose files do not match it, is refused with the reason. Where it
+says "exported", the weights are in two files instead, of which transformers reads neither: encoder.onnx and
+head.safetensors (`exported`).
 """
 
 from __future__ import annotations
@@ -13,20 +15,24 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from kexue import manifest
+from kexue.encoders.exported import ExportedEncoder
 from kexue.encoders.loading import quiet_transformers
 from kexue.encoders.tokenization import TextTokenizer
-from kexue.errors import CheckpointError
+from kexue.errors import CheckpointError, OptionError
 from kexue.extraction.decision import Decision
-from kexue.extraction.model import ExtractionConfig, ExtractionModel
+from kexue.extraction.model import ExtractionConfig, ExtractionModel, encoder_config
 from kexue.extraction.schema import Schema
 from kexue.files import atomic_folder
 from kexue.manifest import MANIFEST
 
 KIND = "extractor"
-FORMAT = (1, 0)  # a folder with a higher first number is refused
+FORMAT = (1, 1)  # a folder with a higher first number is refused
+ENCODER, HEAD = "encoder.onnx", "head.safetensors"
+"""Files of an exported model."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class Checkpoint:
     metrics: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     """SHA-256 of the manifest that was read, which holds the digests of all other files."""
+    exported: dict[str, Any] = field(default_factory=dict)
+    """How the encoder was exported and from which model; empty for one in PyTorch."""
 
     @property
     def schema(self) -> Schema:
@@ -53,7 +61,12 @@ class Checkpoint:
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: str | Path) -> None:
-    """Write all files beside their place, then move them in; the manifest comes last."""
+    """Write all files beside their place, then move them in; the manifest comes last.
+
+    Raises `OptionError` for an exported model, whose encoder has no weights to write.
+    """
+    if checkpoint.exported:
+        raise OptionError("an exported model cannot be saved: copy its folder, or export again what it was made from")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_folder(folder / ".writing") as partial, quiet_transformers():
@@ -80,7 +93,7 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
     try:
         with quiet_transformers():
             config = ExtractionConfig.from_pretrained(folder)
-            model = ExtractionModel.from_pretrained(folder, config=config, use_safetensors=True)
+            model = load_exported(folder, config) if "exported" in content else _load_trained(folder, config)
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         decision = Decision.from_json(content["decision"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -92,4 +105,16 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
         content.get("recipe", {}),
         content.get("metrics", {}),
         manifest.digest(folder / MANIFEST),
+        content.get("exported", {}),
     )
+
+
+def load_exported(folder: Path, config: ExtractionConfig) -> ExtractionModel:
+    """The model whose encoder is an ONNX file, from the two files of its weights."""
+    model = ExtractionModel(config, ExportedEncoder(folder / ENCODER, encoder_config(config)))
+    model.head.load_state_dict(load_file(folder / HEAD))
+    return model.eval()  # type: ignore[no-untyped-call,no-any-return]
+
+
+def _load_trained(folder: Path, config: ExtractionConfig) -> ExtractionModel:
+    return ExtractionModel.from_pretrained(folder, config=config, use_safetensors=True)

@@ -89,7 +89,9 @@ Host = ExtractorHost | GeneratorHost
 H = TypeVar("H", ExtractorHost, GeneratorHost)
 
 
-def load_hosts(models: Sequence[str], *, latency: float, device: str | None = None) -> dict[str, Host]:
+def load_hosts(
+    models: Sequence[str], *, latency: float, device: str | None = None, compile: bool = False
+) -> dict[str, Host]:
     """The hosts of `FOLDER` or `NAME=FOLDER` arguments by name.
 
     Raises `OptionError` for two models of one name, `CheckpointError` for a folder that is no model.
@@ -101,14 +103,15 @@ def load_hosts(models: Sequence[str], *, latency: float, device: str | None = No
         name = name if equals else Path(source).name
         if name in hosts:
             raise OptionError(f"two models are called {name!r}; give one another name: NAME={source}")
-        hosts[name] = _load(name, source, latency, device)
+        hosts[name] = _load(name, source, latency, device, compile=compile)
     return hosts
 
 
-def _load(name: str, source: str, latency: float, device: str | None) -> Host:
+def _load(name: str, source: str, latency: float, device: str | None, *, compile: bool) -> Host:
     if holds_generator(source):
         return GeneratorHost(name, Generator.from_pretrained(source, device=device), latency=latency)
-    return ExtractorHost(name, Extractor.from_pretrained(source, device=device), latency=latency)
+    extractor = Extractor.from_pretrained(source, device=device, compile=compile)
+    return ExtractorHost(name, extractor, latency=latency)
 
 
 def choose_host(hosts: Mapping[str, Host], name: str | None, kind: type[H]) -> H:

@@ -1,12 +1,26 @@
 """One file per verb."""
 
-from kexue.cli.commands import convert, demo, doctor, evaluate, extract, generate, info, pretrain, serve, study, train
+from kexue.cli.commands import (
+    convert,
+    demo,
+    doctor,
+    evaluate,
+    export,
+    extract,
+    generate,
+    info,
+    pretrain,
+    serve,
+    study,
+    train,
+)
 
 __all__ = [
     "convert",
     "demo",
     "doctor",
     "evaluate",
+    "export",
     "extract",
     "generate",
     "info",

@@ -18,6 +18,9 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; the best there is where left out.")] = None,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Compile the encoders of extractors first, for about a minute each.")
+    ] = False,
     latency: Annotated[
         float, typer.Option(min=0.01, help="Seconds in which a request is to be begun; beyond that the answer is 503.")
     ] = 1.0,
@@ -45,7 +48,7 @@ def serve(
         raise OptionError(f"{error.name} is missing: pip install 'kexue[serve]'") from None
     keys = read_keys(api_keys) if api_keys else ()
     settings = Settings(latency=latency, timeout=timeout, api_keys=keys, origins=tuple(cors or ()))
-    hosts = load_hosts(models, latency=latency, device=device)
+    hosts = load_hosts(models, latency=latency, device=device, compile=compile)
     names = ", ".join(hosts)
     run(
         create_app(hosts, settings),
