@@ -19,6 +19,7 @@ from kexue.benchmarks.measuring.machine import Rates
 from kexue.benchmarks.real import demo_sentences
 from kexue.benchmarks.synthetic import make_batch, make_head
 from kexue.extraction.checkpoint import save_checkpoint
+from kexue.extraction.formats import write_documents
 from tests.extraction.tiny import tiny_checkpoint
 
 PROMISES = {
@@ -58,7 +59,7 @@ def test_a_benchmark_runs_and_prints_what_it_promises(name: str, capsys: pytest.
 def test_all_benchmarks_are_listed_with_their_first_sentence(capsys: pytest.CaptureFixture[str]):
     main([])
     printed = capsys.readouterr().out
-    assert {*WITHOUT_DATA, "gau", "image_samplers", "joined", "occurrence", "serve"} == summaries().keys()
+    assert {*WITHOUT_DATA, "gau", "image_samplers", "joined", "occurrence", "onnx", "serve"} == summaries().keys()
     for summary in summaries().values():
         assert summary in printed
 
@@ -123,3 +124,12 @@ def test_a_model_is_measured_on_joined_texts(tmp_path: Path, capsys: pytest.Capt
     main(["joined", str(tmp_path / "model"), "--num", "7", "--sizes", "1", "3", "--device", "cpu"])
     rows = [line.split(" | ")[:2] for line in capsys.readouterr().out.splitlines()[2:4]]
     assert rows == [["| 1", "7"], ["| 3", "3"]]
+
+
+def test_an_exported_model_is_measured_beside_its_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    save_checkpoint(tiny_checkpoint(), tmp_path / "model")
+    write_documents(demo_sentences(4), tmp_path / "test.jsonl")
+    main(["onnx", str(tmp_path / "model"), str(tmp_path / "test.jsonl"), "--quick", "--without-compile", "--profile"])
+    printed = capsys.readouterr().out
+    for promise in ("| ONNX float32 |", "| ONNX int8 |", "| MatMulNBits |", "ONNX int8 / PyTorch float32", "F1 lost"):
+        assert promise in printed

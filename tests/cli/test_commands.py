@@ -13,7 +13,7 @@ from kexue.extraction.formats import read_documents
 from tests.cli.conftest import Command
 from tests.training.tiny import read_json, save_data, save_encoder, sentences
 
-COMMANDS = ("demo", "train", "evaluate", "extract", "generate", "convert", "doctor", "info", "study")
+COMMANDS = ("demo", "train", "evaluate", "export", "extract", "generate", "convert", "doctor", "info", "study")
 
 
 def lines(text: str) -> list[dict]:

@@ -18,6 +18,7 @@ from kexue.errors import OptionError
 from kexue.layers.gau import GatedAttentionUnit
 from kexue.ops.attention import AttentionMap
 
+BACKEND: Any = "inductor"
 WIDTH = 16
 """Tokens in the windows that an encoder is compiled with; neither 1 nor as many as there are windows."""
 
@@ -43,7 +44,7 @@ def compile_encoder(
     from torch._dynamo.exc import TorchDynamoException  # takes a second to import
 
     refuse_many_graphs(encoder)
-    encoder.compile(fullgraph=True, dynamic=True)
+    encoder.compile(fullgraph=True, dynamic=True, backend=BACKEND)
     try:
         for windows in (1, 3):
             tokens = torch.zeros(windows, min(WIDTH, width), dtype=torch.long, device=encoder.device)
