@@ -131,5 +131,11 @@ def test_an_exported_model_is_measured_beside_its_source(tmp_path: Path, capsys:
     write_documents(demo_sentences(4), tmp_path / "test.jsonl")
     main(["onnx", str(tmp_path / "model"), str(tmp_path / "test.jsonl"), "--quick", "--without-compile", "--profile"])
     printed = capsys.readouterr().out
-    for promise in ("| ONNX float32 |", "| ONNX int8 |", "| MatMulNBits |", "ONNX int8 / PyTorch float32", "F1 lost"):
+    for promise in (
+        "| ONNX float32 |",
+        "| ONNX int8 |",
+        "| MatMulIntegerToFloat |",
+        "ONNX int8 / PyTorch float32",
+        "F1 lost",
+    ):
         assert promise in printed

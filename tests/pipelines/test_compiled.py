@@ -17,7 +17,7 @@ from tests.training.tiny import run_module
 @pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.slow)])
 def test_all_texts_run_through_two_graphs_that_are_made_at_the_start(backend: str, fitted: Path):
     run = run_module("tests.pipelines.compiled", backend, str(fitted))
-    assert run.stdout.split() == "loaded 2 graphs 2 breaks 0".split(), run.stdout + run.stderr
+    assert run.stdout.split() == ["loaded", "2", "graphs", "2", "breaks", "0"], run.stdout + run.stderr
 
 
 def test_what_cannot_be_compiled_is_refused_and_not_run_otherwise(monkeypatch: pytest.MonkeyPatch):
@@ -25,7 +25,7 @@ def test_what_cannot_be_compiled_is_refused_and_not_run_otherwise(monkeypatch: p
         raise RuntimeError("no compiler\nwas found")
 
     monkeypatch.setattr(graph, "BACKEND", broken)
-    with pytest.raises(OptionError, match="cannot be compiled here: .*no compiler was found.*leave out compile"):
+    with pytest.raises(OptionError, match=r"cannot be compiled here: .*no compiler was found.*leave out compile"):
         Extractor(tiny_checkpoint(), device="cpu", compile=True)
 
 

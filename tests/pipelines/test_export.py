@@ -140,8 +140,9 @@ def test_the_loss_on_dev_is_stated_in_the_report_and_in_the_manifest(fitted: Pat
     dev = sentences(16)
     done = export_extractor(fitted, tmp_path / "int8", int8=True, dev=dev)
     assert done.before.keys() == done.after.keys() == {"entities", "relations"}
-    assert done.before["relations"] == pytest.approx(pipeline.f1_of(Extractor.from_pretrained(fitted), dev))
-    assert done.after == pipeline.f1_of(Extractor.from_pretrained(done.folder), dev)
+    for scores, folder in ((done.before, fitted), (done.after, done.folder)):
+        extractor = Extractor.from_pretrained(folder, device="cpu")
+        assert scores == pipeline.f1_of(dev, extractor.extract(dev), extractor.schema)
     said = read_json(done.folder / MANIFEST)
     assert said["exported"]["dev"] == {"before": done.before, "after": done.after}
     assert said["metrics"]["dev"]["relations_f1"] != read_json(fitted / MANIFEST)["metrics"]["dev"]["relations_f1"]
@@ -185,7 +186,7 @@ def test_a_head_of_another_model_is_refused(exported: Path, tmp_path: Path):
     said = read_json(folder / MANIFEST)
     said["files"].pop("config.json")
     (folder / MANIFEST).write_text(json.dumps(said))
-    with pytest.raises(CheckpointError, match="cannot be loaded: .*size mismatch"):
+    with pytest.raises(CheckpointError, match=r"cannot be loaded: .*size mismatch"):
         load_checkpoint(folder)
 
 

@@ -99,7 +99,7 @@ def measure(report: Report, options: Namespace, folder: Path) -> None:
     encoders: dict[str, Run] = {name: partial(encode_one_by_one, each, windows) for name, each in extractors.items()}
     times = interleaved(calls | {f"{name}, encoder": run for name, run in encoders.items()}, options.rounds)
     found = {name: each.extract([document.text for document in gold]) for name, each in extractors.items()}
-    scores = {name: f1_of(each, gold) for name, each in extractors.items()}
+    scores = {name: f1_of(gold, each, extractors[TORCH].schema) for name, each in found.items()}
     per_text = 1e3 / len(texts)
     report.table(
         ["one text at a time, wall / processor", "ms a text", "ratio", "encoder ms", "ratio"],

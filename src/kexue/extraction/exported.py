@@ -18,7 +18,8 @@ from typing import Any
 from safetensors.torch import save_file
 
 from kexue.encoders.exported import ExportedEncoder
-from kexue.encoders.exporting import BLOCK, compare, export_encoder, quantize
+from kexue.encoders.exporting import LARGEST_FILE, compare, export_encoder
+from kexue.encoders.int8 import quantize
 from kexue.encoders.loading import quiet_transformers
 from kexue.extraction.checkpoint import ENCODER, HEAD, Checkpoint
 
@@ -38,7 +39,6 @@ def write_exported(checkpoint: Checkpoint, folder: Path, *, int8: bool = False) 
     difference = _write_int8(encoder, folder) if int8 else export_encoder(encoder, folder / ENCODER)
     return {
         "precision": "int8" if int8 else "float32",
-        **({"block": BLOCK} if int8 else {}),
         "difference": difference,
         "from": checkpoint.fingerprint,
         "versions": {name: version(name) for name in RUNTIMES},
@@ -48,5 +48,5 @@ def write_exported(checkpoint: Checkpoint, folder: Path, *, int8: bool = False) 
 def _write_int8(encoder: Any, folder: Path) -> float:
     with tempfile.TemporaryDirectory(dir=folder) as name:
         export_encoder(encoder, Path(name) / ENCODER)
-        quantize(Path(name) / ENCODER, folder / ENCODER)
+        quantize(Path(name) / ENCODER, folder / ENCODER, largest=LARGEST_FILE)
     return compare(encoder, ExportedEncoder(folder / ENCODER, encoder.config))

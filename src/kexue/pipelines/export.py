@@ -19,6 +19,7 @@ from kexue.extraction.document import Document
 from kexue.extraction.exported import write_exported
 from kexue.extraction.judge import calibration_errors, judge
 from kexue.extraction.metrics import evaluate
+from kexue.extraction.schema import Schema
 from kexue.files import atomic_folder
 from kexue.manifest import MANIFEST
 from kexue.pipelines.evaluation import close_gold
@@ -96,15 +97,15 @@ def _choose(
     decision = decide(judgement.entities, judgement.relations, labels.predicates, floor=checkpoint.decision.floor)
     measured = {"dev": judgement.f1(), "dev_calibration_error": calibration_errors(judgement, decision)}
     content |= {"decision": decision.to_json(), "metrics": checkpoint.metrics | measured}
-    before, after = (
-        f1_of(Extractor(each, device="cpu"), dev) for each in (checkpoint, replace(exported, decision=decision))
-    )
+    decided = Extractor(replace(exported, decision=decision))
+    by_index = {item.index: decided.document(dev[item.index], item) for item in found}
+    before = f1_of(dev, Extractor(checkpoint, device="cpu").extract(dev), extractor.schema)
+    after = f1_of(dev, [by_index[index] for index in range(len(dev))], extractor.schema)
     content["exported"] |= {"dev": {"before": before, "after": after}}
     return before, after
 
 
-def f1_of(extractor: Extractor, gold: Sequence[Document]) -> Scores:
+def f1_of(gold: Sequence[Document], predicted: Sequence[Document], schema: Schema) -> Scores:
     """Micro F1 by kind of fact, of those kinds that the gold has."""
-    closed = close_gold(gold, extractor.schema)
-    measured = evaluate(closed, extractor.extract(gold), bootstrap_samples=0).to_json()
+    measured = evaluate(close_gold(gold, schema), predicted, bootstrap_samples=0).to_json()
     return {kind: measured[kind]["f1"] for kind in KINDS if kind in measured and measured[kind]["gold"]}
