@@ -126,6 +126,7 @@ def test_a_model_is_measured_on_joined_texts(tmp_path: Path, capsys: pytest.Capt
     assert rows == [["| 1", "7"], ["| 3", "3"]]
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_an_exported_model_is_measured_beside_its_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     save_checkpoint(tiny_checkpoint(), tmp_path / "model")
     write_documents(demo_sentences(4), tmp_path / "test.jsonl")

@@ -32,6 +32,7 @@ from kexue.encoders.loading import build_encoder
 from kexue.errors import CheckpointError, OptionError
 from kexue.ops.attention import ATTENTIONS
 
+pytestmark = pytest.mark.usefixtures("unchecked")
 SIZES = {"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2}
 HEADS = {"num_attention_heads": 2, "intermediate_size": 64, "max_position_embeddings": 80}
 FAMILIES: dict[str, Callable[[], PretrainedConfig]] = {
@@ -72,7 +73,7 @@ def assert_same_states(encoder: nn.Module, exported: nn.Module) -> None:
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(tmp_path_factory: pytest.TempPathFactory, unchecked: None) -> Path:
     """The GAU encoder of `gau()` as a file."""
     path = tmp_path_factory.mktemp("exported") / "encoder.onnx"
     assert export_encoder(gau(), path) < 1e-5

@@ -30,6 +30,7 @@ from kexue.pipelines.extractor import Extractor
 from tests.extraction.heads.fitting import DOCUMENTS, untrained
 from tests.training.tiny import read_json, sentences
 
+pytestmark = pytest.mark.usefixtures("unchecked")
 GOLD = sentences(10)
 TEXTS = [item.text for item in GOLD]
 ODD = ["", " ", "\ud800", "🙂 " * 30, "字" * 200]
@@ -45,13 +46,13 @@ def assert_same_facts(ours: list[Document], theirs: list[Document], within: floa
             assert [fact.score for fact in first] == pytest.approx([fact.score for fact in second], abs=within)
 
 
-@pytest.fixture(scope="session")
-def exported(fitted: Path) -> Path:
+@pytest.fixture(scope="module")
+def exported(fitted: Path, unchecked: None) -> Path:
     return export_extractor(fitted, fitted.parent / "onnx").folder
 
 
-@pytest.fixture(scope="session")
-def in_int8(fitted: Path) -> Path:
+@pytest.fixture(scope="module")
+def in_int8(fitted: Path, unchecked: None) -> Path:
     return export_extractor(fitted, fitted.parent / "int8", int8=True, dev=GOLD).folder
 
 
@@ -84,8 +85,8 @@ def test_measuring_gives_the_same(exported: Path, extractor: Extractor):
         assert ours[1]["calibration_error"][kind] == pytest.approx(errors, abs=1e-4)
 
 
-@pytest.fixture(scope="session")
-def encoder_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module")
+def encoder_file(tmp_path_factory: pytest.TempPathFactory, unchecked: None) -> Path:
     """The encoder that every untrained model has."""
     path = tmp_path_factory.mktemp("encoder") / ENCODER
     exporting.export_encoder(untrained("gplinker", sentences(4)).model.encoder, path)
