@@ -5,8 +5,8 @@
 Exports MODEL twice into a folder that is removed. A call takes one text of TEST from characters to facts: tokenising,
 encoder, head, decoding, confidences; "encoder" is its part alone, over the same windows. A round calls every case with
 every one of the first --texts texts; the ratio to PyTorch is taken within a round. Every case has the same number of
-threads. F1, strict, is measured on all of TEST, each case with its own thresholds: those of PyTorch, or for the
-exported models with --dev those chosen on DEV. --profile adds where onnxruntime's time goes in int8.
+threads. F1, strict, is measured on all of TEST, with the thresholds of MODEL, but for int8 with --dev those chosen on
+DEV. --profile adds where onnxruntime's time goes in int8.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def measure(report: Report, options: Namespace, folder: Path) -> None:
     dev = read_documents(options.dev).documents if options.dev else []
     files = {ONNX: folder / "float32", INT8: folder / "int8"}
     for name, place in files.items():
-        done = export_extractor(options.model, place, int8=name == INT8, dev=dev)
+        done = export_extractor(options.model, place, int8=name == INT8, dev=dev if name == INT8 else ())
         report.line(f"{name}: {done.bytes / 2**20:.1f} MB, largest difference of a state {done.difference:.1g}")
         for kind, before in done.before.items():
             report.line(f"    dev {kind}: F1 {100 * before:.2f} in PyTorch, {100 * done.after[kind]:.2f} exported")

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -84,19 +85,20 @@ def export_encoder(encoder: PreTrainedModel, path: Path) -> float:
 
 
 @torch.no_grad()
-def compare(encoder: nn.Module, exported: nn.Module) -> float:
+def compare(encoder: Any, exported: Any) -> float:
     """The largest difference of a state of a token on `SHAPES`."""
     return max(float(_difference(encoder, exported, *_inputs(encoder, windows, width))) for windows, width in SHAPES)
 
 
-def _difference(encoder: nn.Module, exported: nn.Module, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+def _difference(encoder: Any, exported: Any, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
     first, second = (
         each(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state for each in (encoder, exported)
     )
-    return (first - second)[attention_mask.bool()].abs().max()
+    largest: Tensor = (first - second)[attention_mask.bool()].abs().max()
+    return largest
 
 
-def _inputs(encoder: nn.Module, windows: int, width: int) -> tuple[Tensor, Tensor]:
+def _inputs(encoder: Any, windows: int, width: int) -> tuple[Tensor, Tensor]:
     """Any tokens, each window a little shorter than the one before."""
     generator = torch.Generator().manual_seed(windows * width)
     input_ids = torch.randint(encoder.config.vocab_size, (windows, width), generator=generator)

@@ -113,8 +113,10 @@ def load_exported(folder: Path, config: ExtractionConfig) -> ExtractionModel:
     """The model whose encoder is an ONNX file, from the two files of its weights."""
     model = ExtractionModel(config, ExportedEncoder(folder / ENCODER, encoder_config(config)))
     model.head.load_state_dict(load_file(folder / HEAD))
-    return model.eval()  # type: ignore[no-untyped-call,no-any-return]
+    model.eval()  # type: ignore[no-untyped-call]
+    return model
 
 
 def _load_trained(folder: Path, config: ExtractionConfig) -> ExtractionModel:
-    return ExtractionModel.from_pretrained(folder, config=config, use_safetensors=True)
+    model: ExtractionModel = ExtractionModel.from_pretrained(folder, config=config, use_safetensors=True)
+    return model

@@ -31,7 +31,7 @@ def write_exported(checkpoint: Checkpoint, folder: Path, *, int8: bool = False) 
 
     "difference" is the largest difference of a hidden state. Raises `OptionError` where the encoder cannot be exported.
     """
-    encoder = checkpoint.model.encoder
+    encoder: Any = checkpoint.model.encoder
     with quiet_transformers():
         checkpoint.model.config.save_pretrained(folder)
         checkpoint.tokenizer.save_pretrained(folder)
