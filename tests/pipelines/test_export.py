@@ -129,7 +129,7 @@ def test_int8_finds_what_was_learnt_and_has_thresholds_of_its_own(in_int8: Path,
     assert ours.decision.relation != extractor.decision.relation  # fitted anew
     assert ours.decision.floor == extractor.decision.floor
     assert ours.decision.wanted.keys() == extractor.decision.wanted.keys()
-    assert 1e-4 < ours.exported["difference"] < 0.1
+    assert 1e-4 < ours.exported["difference"] < 0.5
 
 
 def test_the_result_in_int8_does_not_depend_on_neighbours(in_int8: Path):

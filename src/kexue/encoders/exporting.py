@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 
 from kexue.encoders.exported import INPUTS, OUTPUT, ExportedEncoder
 from kexue.encoders.graph import refuse_many_graphs
-from kexue.errors import OptionError
+from kexue.errors import CheckpointError, OptionError
 
 NEEDED = ("onnx", "onnxruntime", "onnxscript")
 SHAPES = ((1, 8), (3, 40), (2, 16))
@@ -75,13 +75,21 @@ def export_encoder(encoder: PreTrainedModel, path: Path) -> float:
             program.save(path, external_data=size > LARGEST_FILE)
     except torch.onnx.OnnxExporterError as error:
         raise OptionError(f"this encoder ({encoder.config.model_type}) cannot be exported: {_cause(error)}") from error
-    difference = compare(encoder, ExportedEncoder(path, encoder.config))
+    difference = compare(encoder, load_written(encoder, path))
     if not difference <= TOLERANCE:
         raise OptionError(
             f"this encoder ({encoder.config.model_type}) cannot be exported: the file gives states that differ by "
             f"{difference:.2g} from the encoder's"
         )
     return difference
+
+
+def load_written(encoder: Any, path: Path) -> ExportedEncoder:
+    """The file that was written for an encoder; raises `OptionError` where onnxruntime cannot run it."""
+    try:
+        return ExportedEncoder(path, encoder.config)
+    except CheckpointError as error:
+        raise OptionError(f"this encoder ({encoder.config.model_type}) cannot be exported: {error}") from error
 
 
 @torch.no_grad()
