@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from transformers import BertConfig
 
 from kexue.encoders import graph
 from kexue.encoders.gau import GAUConfig, GAUModel
+from kexue.encoders.loading import build_encoder
 from kexue.errors import OptionError
-from kexue.pipelines.extractor import Extractor
-from tests.extraction.tiny import tiny_checkpoint
 from tests.training.tiny import run_module
 
 
@@ -25,8 +26,10 @@ def test_what_cannot_be_compiled_is_refused_and_not_run_otherwise(monkeypatch: p
         raise RuntimeError("no compiler\nwas found")
 
     monkeypatch.setattr(graph, "BACKEND", broken)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    encoder = build_encoder(BertConfig(vocab_size=20, **sizes)).eval()
     with pytest.raises(OptionError, match=r"cannot be compiled here: .*no compiler was found.*leave out compile"):
-        Extractor(tiny_checkpoint(), device="cpu", compile=True)
+        graph.compile_encoder(encoder, width=16, precision=nullcontext)
 
 
 def test_an_encoder_that_goes_by_chunks_is_not_compiled():
