@@ -33,7 +33,6 @@ def refuse_many_graphs(encoder: torch.nn.Module) -> None:
             )
 
 
-@torch.inference_mode()
 def compile_encoder(
     encoder: PreTrainedModel, *, width: int, precision: Callable[[], AbstractContextManager[Any]]
 ) -> None:
@@ -47,9 +46,12 @@ def compile_encoder(
     encoder.compile(fullgraph=True, dynamic=True, backend=BACKEND)
     try:
         for windows in (1, 3):
-            tokens = torch.zeros(windows, min(WIDTH, width), dtype=torch.long, device=encoder.device)
-            with precision():
-                encoder(input_ids=tokens, attention_mask=torch.ones_like(tokens))
+            tokens = torch.zeros(windows, min(WIDTH, width), dtype=torch.long)
+            mask = torch.ones_like(tokens)
+            # As `extract` has them: a tensor that was made in inference mode would need graphs of its own.
+            with torch.inference_mode(), precision():
+                given = (each.to(encoder.device).split(windows)[0] for each in (tokens, mask))
+                encoder(**dict(zip(("input_ids", "attention_mask"), given, strict=True)))
     except (TorchDynamoException, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise OptionError(f"the encoder cannot be compiled here: {reason}; leave out compile") from error
