@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import jaxtyping
 import pytest
 from jaxtyping import install_import_hook
 
@@ -44,3 +46,11 @@ def cuda() -> str:
 def device(request: pytest.FixtureRequest) -> str:
     """Every kind of device that kexue runs on."""
     return str(request.getfixturevalue("cuda") if request.param == "cuda" else request.param)
+
+
+@pytest.fixture(scope="module")
+def unchecked() -> Iterator[None]:
+    """Shapes in annotations are not checked: to check a symbol would be to fix the size that it stands for."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

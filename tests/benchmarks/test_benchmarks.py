@@ -19,6 +19,7 @@ from kexue.benchmarks.measuring.machine import Rates
 from kexue.benchmarks.real import demo_sentences
 from kexue.benchmarks.synthetic import make_batch, make_head
 from kexue.extraction.checkpoint import save_checkpoint
+from kexue.extraction.formats import write_documents
 from tests.extraction.tiny import tiny_checkpoint
 
 PROMISES = {
@@ -64,6 +65,7 @@ def test_all_benchmarks_are_listed_with_their_first_sentence(capsys: pytest.Capt
         "image_samplers",
         "joined",
         "occurrence",
+        "onnx",
         "serve",
         "suggestions",
     } == summaries().keys()
@@ -141,3 +143,19 @@ def test_suggestions_are_compared_with_random_ones_at_every_size(capsys: pytest.
     assert named == [(way, size) for way in ("random", "suggested", "per character") for size in (8, 12)]
     assert len({row[2] for row in rows if row[1] == "8"}) == 1  # all begin with the same sentences
     assert len({row[2] for row in rows if row[1] == "12"}) > 1  # and go on with others
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_an_exported_model_is_measured_beside_its_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    save_checkpoint(tiny_checkpoint(), tmp_path / "model")
+    write_documents(demo_sentences(4), tmp_path / "test.jsonl")
+    main(["onnx", str(tmp_path / "model"), str(tmp_path / "test.jsonl"), "--quick", "--without-compile", "--profile"])
+    printed = capsys.readouterr().out
+    for promise in (
+        "| ONNX float32 |",
+        "| ONNX int8 |",
+        "| MatMulIntegerToFloat |",
+        "ONNX int8 / PyTorch float32",
+        "F1 lost",
+    ):
+        assert promise in printed

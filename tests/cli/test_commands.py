@@ -14,7 +14,9 @@ from kexue.files import digest
 from tests.cli.conftest import Command
 from tests.training.tiny import read_json, save_data, save_encoder, sentences
 
-COMMANDS = ("demo", "train", "evaluate", "extract", "generate", "convert", "doctor", "info", "suggest", "study")
+COMMANDS = (
+    "demo", "train", "evaluate", "export", "extract", "generate", "convert", "doctor", "info", "suggest", "study",
+)  # fmt: skip
 
 
 def lines(text: str) -> list[dict]:

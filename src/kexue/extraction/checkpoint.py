@@ -4,7 +4,9 @@
     kexue.json      format version, decision, recipe, metrics, provenance, and the digests of the other files
     README.md       the model card, for people
 
-`kexue.json` is written last: a folder without it, or whose files do not match it, is refused with the reason.
+`kexue.json` is written last: a folder without it, or whose files do not match it, is refused with the reason. Where it
+says "exported", the weights are in two files instead, of which transformers reads neither: encoder.onnx and
+head.safetensors (`exported`).
 """
 
 from __future__ import annotations
@@ -13,16 +15,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from safetensors.torch import load_file
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from kexue import manifest
 from kexue.cards import write_new_card
+from kexue.encoders.exported import ExportedEncoder
 from kexue.encoders.loading import check_fit, quiet_transformers
 from kexue.encoders.tokenization import TextTokenizer
 from kexue.encoders.windows import collate
-from kexue.errors import CheckpointError
+from kexue.errors import CheckpointError, OptionError
 from kexue.extraction.decision import Decision
-from kexue.extraction.model import ExtractionConfig, ExtractionModel
+from kexue.extraction.model import ExtractionConfig, ExtractionModel, encoder_config
 from kexue.extraction.schema import Schema
 from kexue.files import atomic_folder, digest
 from kexue.foreign import check_numbers, filled_by, read_config, refusing, weight_files
@@ -30,7 +34,9 @@ from kexue.manifest import MANIFEST
 
 KIND = "extractor"
 PROBE = "a b"
-FORMAT = (1, 0)  # a folder with a higher first number is refused
+FORMAT = (1, 1)  # a folder with a higher first number is refused
+ENCODER, HEAD = "encoder.onnx", "head.safetensors"
+"""Files of an exported model."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,8 @@ class Checkpoint:
     """SHA-256 of the manifest that was read, which holds the digests of all other files."""
     provenance: dict[str, Any] = field(default_factory=dict)
     """What it was made of, on what and when (`kexue.provenance`)."""
+    exported: dict[str, Any] = field(default_factory=dict)
+    """How the encoder was exported and from which model; empty for one in PyTorch."""
 
     @property
     def schema(self) -> Schema:
@@ -59,7 +67,12 @@ class Checkpoint:
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: str | Path) -> None:
-    """Write all files beside their place, then move them in; the manifest comes last, and then the model card."""
+    """Write all files beside their place, then move them in; the manifest comes last, and then the model card.
+
+    Raises `OptionError` for an exported model, whose encoder has no weights to write.
+    """
+    if checkpoint.exported:
+        raise OptionError("an exported model cannot be saved: copy its folder, or export again what it was made from")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_folder(folder / ".writing") as partial, quiet_transformers():
@@ -93,17 +106,21 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
     content = read_content(folder)
     with refusing(folder), quiet_transformers():
         read_config(folder / "config.json")  # before anything of transformers looks at it
+        config = ExtractionConfig.from_pretrained(folder)
+        model = load_exported(folder, config) if "exported" in content else _load_trained(folder, config)
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         checkpoint = Checkpoint(
-            _load_model(folder).eval(),  # type: ignore[no-untyped-call]
+            model,
             tokenizer,
             Decision.from_json(content["decision"]),
             dict(content.get("recipe", {})),
             dict(content.get("metrics", {})),
             digest(folder / MANIFEST),
             dict(content.get("provenance", {})),
+            dict(content.get("exported", {})),
         )
-        check_fit(str(folder), tokenizer, checkpoint.model.encoder)
+        if not checkpoint.exported:  # an exported encoder shows no embeddings
+            check_fit(str(folder), tokenizer, checkpoint.model.encoder)
         _try_out(checkpoint)
     return checkpoint
 
@@ -115,9 +132,17 @@ def _try_out(checkpoint: Checkpoint) -> None:
     checkpoint.model.extract(batch, floor=checkpoint.decision.floor)
 
 
-def _load_model(folder: Path) -> ExtractionModel:
+def load_exported(folder: Path, config: ExtractionConfig) -> ExtractionModel:
+    """The model whose encoder is an ONNX file, from the two files of its weights."""
+    model = ExtractionModel(config, ExportedEncoder(folder / ENCODER, encoder_config(config)))
+    model.head.load_state_dict(load_file(folder / HEAD))
+    check_numbers(model, folder / HEAD)
+    model.eval()  # type: ignore[no-untyped-call]
+    return model
+
+
+def _load_trained(folder: Path, config: ExtractionConfig) -> ExtractionModel:
     files = weight_files(folder)
-    config = ExtractionConfig.from_pretrained(folder)
     with filled_by(files):
         model, report = ExtractionModel.from_pretrained(
             folder, config=config, use_safetensors=True, output_loading_info=True
@@ -129,4 +154,4 @@ def _load_model(folder: Path) -> ExtractionModel:
                 "copy the whole folder again"
             )
     check_numbers(model, files[0])
-    return cast(ExtractionModel, model)
+    return cast(ExtractionModel, model.eval())

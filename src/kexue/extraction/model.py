@@ -74,7 +74,11 @@ class ExtractionConfig(PretrainedConfig):
 
 
 class ExtractionModel(PreTrainedModel):
-    """Encoder, dropout, head. `forward` gives the loss, `extract` the candidates of each text."""
+    """Encoder, dropout, head. `forward` gives the loss, `extract` the candidates of each text.
+
+    The encoder is any module with a `config` that is called with `input_ids` and `attention_mask`, both
+    [windows, width], and returns an object with `last_hidden_state`.
+    """
 
     config_class = ExtractionConfig
     base_model_prefix = "encoder"
@@ -83,10 +87,10 @@ class ExtractionModel(PreTrainedModel):
     _supports_sdpa = True
     _supports_flash_attn = True
 
-    def __init__(self, config: ExtractionConfig, encoder: PreTrainedModel | None = None) -> None:
+    def __init__(self, config: ExtractionConfig, encoder: nn.Module | None = None) -> None:
         super().__init__(config)
         if encoder is None:
-            encoder = _encoder_from_config(config.encoder)
+            encoder = build_encoder(encoder_config(config))
         self.encoder = encoder
         self.dropout = nn.Dropout(config.hidden_dropout)
         _check_choices(config)
@@ -156,9 +160,10 @@ def _check_choices(config: ExtractionConfig) -> None:
             raise OptionError(f"{name} must be a number of tokens or sentences, got {value!r}")
 
 
-def _encoder_from_config(values: dict[str, Any]) -> PreTrainedModel:
-    values = dict(values)
-    return build_encoder(AutoConfig.for_model(values.pop("model_type"), **values))
+def encoder_config(config: ExtractionConfig) -> PretrainedConfig:
+    """The configuration of the encoder as its own class."""
+    values = dict(config.encoder)
+    return AutoConfig.for_model(values.pop("model_type"), **values)
 
 
 AutoConfig.register(ExtractionConfig.model_type, ExtractionConfig, exist_ok=True)

@@ -81,7 +81,7 @@ class GatedAttentionUnit(nn.Module):
         turns = self.turns(x, places) if turns is None else turns
         output = self.output.weight.to(hidden.dtype)
         rate = self.dropout if self.training else 0.0
-        if isinstance(self.attention, AttentionMap) and not self.recompute:
+        if isinstance(self.attention, AttentionMap) and (not self.recompute or _recorded()):
             return plain_gated_attention(
                 hidden, self.scale, self.offset, output, self.attention, turns, mask, rate=rate
             )
@@ -98,3 +98,8 @@ class GatedAttentionUnit(nn.Module):
         if places is None:
             places = torch.arange(x.shape[1], device=x.device).unsqueeze(-1)
         return grid_turns(places, self.key_dim, base=self.rotary_base, dtype=dtype)
+
+
+def _recorded() -> bool:
+    """Whether a graph is being made of a forward pass alone: one for all shapes cannot go block by block."""
+    return torch.compiler.is_compiling() and not torch.is_grad_enabled()

@@ -160,7 +160,7 @@ def _identity(extractor: Extractor) -> dict[str, Any]:
         "model": extractor.fingerprint,
         "thresholds": extractor.decision.to_json(),
         "constraints": extractor.schema.to_json(),
-        "dtype": extractor.dtype,
+        "dtype": f"{extractor.dtype}, compiled" if extractor.compiled else extractor.dtype,
     }
 
 

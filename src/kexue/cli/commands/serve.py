@@ -21,6 +21,9 @@ def serve(
     dtype: Annotated[
         str, typer.Option(help="float32, or bfloat16 where the hardware has it (faster), for text.")
     ] = "float32",
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Compile the encoders of extractors first, for about a minute each.")
+    ] = False,
     latency: Annotated[
         float, typer.Option(min=0.01, help="Seconds in which a request is to be begun; beyond that the answer is 503.")
     ] = 1.0,
@@ -53,7 +56,7 @@ def serve(
     settings = Settings(
         latency=latency, timeout=timeout, api_keys=keys, origins=tuple(cors or ()), label_studio=label_studio
     )
-    hosts = load_hosts(models, latency=latency, device=device, dtype=dtype)
+    hosts = load_hosts(models, latency=latency, device=device, dtype=dtype, compile=compile)
     names = ", ".join(hosts)
     run(
         create_app(hosts, settings),
