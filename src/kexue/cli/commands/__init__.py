@@ -1,6 +1,19 @@
 """One file per verb."""
 
-from kexue.cli.commands import convert, demo, doctor, evaluate, extract, generate, info, pretrain, serve, study, train
+from kexue.cli.commands import (
+    convert,
+    demo,
+    doctor,
+    evaluate,
+    extract,
+    generate,
+    graph,
+    info,
+    pretrain,
+    serve,
+    study,
+    train,
+)
 
 __all__ = [
     "convert",
@@ -9,6 +22,7 @@ __all__ = [
     "evaluate",
     "extract",
     "generate",
+    "graph",
     "info",
     "pretrain",
     "serve",
