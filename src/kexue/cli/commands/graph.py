@@ -72,7 +72,7 @@ def query(
 ) -> None:
     """Ask a graph.
 
-    Example: `kexue graph query graph "MATCH (a:Entity)-[f:FACT]->(b:Entity) RETURN a.name, f.predicate, b.name LIMIT 9"`
+    Example: `kexue graph query graph "MATCH (a:Entity)-[f:FACT]->(b:Entity) RETURN a.name, b.name LIMIT 9"`
     """
     from kexue.errors import OptionError, unknown
     from kexue.integrations.graph.answers import worded, write_csv, write_json_lines

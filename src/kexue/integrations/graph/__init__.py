@@ -11,7 +11,7 @@ with GraphDatabase("graph", writable=True) as graph:
 from kexue.integrations.graph.database import GraphDatabase, Rows
 from kexue.integrations.graph.graphml import export_graphml, write_graphml
 from kexue.integrations.graph.keys import AliasTable, KeyFunction, entity_key, normalise
-from kexue.integrations.graph.load import Loaded, load
+from kexue.integrations.graph.loading import Loaded, load
 from kexue.integrations.graph.neighbourhood import find, neighbourhood
 from kexue.integrations.graph.picture import write_picture
 from kexue.integrations.graph.rdf import write_rdf

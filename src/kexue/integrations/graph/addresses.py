@@ -35,9 +35,10 @@ class Addresses:
         given = self._parsed(name) if _ABSOLUTE.match(name) else None
         return need("pyoxigraph").NamedNode(f"{self.base}{kind}/{escaped(name)}") if given is None else given
 
-    def document(self, identity: str) -> Any:
-        """The address of a document, to which `#char=0,7` can be appended."""
-        return self.of("document", identity.replace("#", "%23") if _ABSOLUTE.match(identity) else identity)
+    def place(self, document: Any, start: int, end: int) -> Any:
+        """The address of characters in a document: `#char=0,7` (RFC 5147), or `/char=0,7` where it has a fragment."""
+        sign = "/" if "#" in document.value else "#"
+        return need("pyoxigraph").NamedNode(f"{document.value}{sign}char={start},{end}")
 
     @staticmethod
     def _parsed(address: str) -> Any:

@@ -1,4 +1,4 @@
-"""Answers to queries as JSON, CSV, or rows of words; what the database adds to nodes and edges for itself is left out."""
+"""Answers to queries as JSON, CSV, or rows of words; without what the database adds for itself."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
     (:Entity {key, name, folded, type})
     (:Entity)-[:FACT {predicate, score, statements, statement}]->(:Entity)
-    (:Statement {id, predicate, score, text, subject, subject_start, subject_end, object, object_start, object_end})
+    (:Statement {id, predicate, score, text, subject, subject_start, subject_end, subject_key, object, ...})
     (:Statement)-[:SUBJECT|OBJECT]->(:Entity), (:Statement)-[:STATED_IN]->(:Document {id, ...})
 
 A fact is merged from all its statements: `score` is the highest of theirs, `statements` how many they are, `statement`
@@ -12,7 +12,7 @@ the id of the best. Names and predicates are values, never part of a query, so n
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,14 +28,15 @@ from kexue.integrations.graph.statements import storable
 
 FORMAT = 1
 _ANEW = "load the facts into a new folder"
-MEMORY = 512 * 2**20  # bytes of the database's page cache
+MEMORY = 256 * 2**20  # bytes of the database's page cache
 _DATABASE, _ABOUT, _LOCK = "graph.lbug", "graph.json", "graph.lock"
 _TABLES = (
     "CREATE NODE TABLE IF NOT EXISTS Entity(key STRING PRIMARY KEY, name STRING, folded STRING, type STRING)",
     "CREATE NODE TABLE IF NOT EXISTS Document"
     "(id STRING PRIMARY KEY, text_digest STRING, content_digest STRING, loaded_by STRING)",
     "CREATE NODE TABLE IF NOT EXISTS Statement(id STRING PRIMARY KEY, predicate STRING, score DOUBLE, text STRING, "
-    "subject STRING, subject_start INT64, subject_end INT64, object STRING, object_start INT64, object_end INT64)",
+    "subject STRING, subject_start INT64, subject_end INT64, subject_key STRING, "
+    "object STRING, object_start INT64, object_end INT64, object_key STRING)",
     "CREATE REL TABLE IF NOT EXISTS FACT"
     "(FROM Entity TO Entity, predicate STRING, score DOUBLE, statements INT64, statement STRING)",
     "CREATE REL TABLE IF NOT EXISTS SUBJECT(FROM Statement TO Entity)",
@@ -84,8 +85,10 @@ class GraphDatabase:
 
         Raises `OptionError` with the database's own words for a query that it refuses.
         """
+        given = {name: storable(it) if isinstance(it, str) else it for name, it in (parameters or {}).items()}
         try:
-            result = self._connection.execute(cypher, {name: _given(it) for name, it in (parameters or {}).items()})
+            # With no parameter at all, the database takes each that is missing for null and says nothing.
+            result = self._connection.execute(cypher, {"_": 0} | given)
         except RuntimeError as error:
             raise OptionError(f"the query was refused: {error}") from None
         if isinstance(result, list):
@@ -95,6 +98,10 @@ class GraphDatabase:
     def run(self, cypher: str, **parameters: Any) -> list[list[Any]]:
         """All rows of a query of our own."""
         return self._connection.execute(cypher, parameters).get_all()
+
+    def run_if(self, cypher: str, **parameter: Sequence[Any]) -> list[list[Any]]:
+        """The same for a query over one list; nothing is asked where that is empty."""
+        return self.run(cypher, **parameter) if any(parameter.values()) else []
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -144,7 +151,7 @@ class GraphDatabase:
 
     def _read_about(self) -> dict[str, Any]:
         path = self.folder / _ABOUT
-        if not path.is_file() or not (self.folder / _DATABASE).exists() and not self._lock.is_locked:
+        if not path.is_file() or not (self._lock.is_locked or (self.folder / _DATABASE).exists()):
             raise OptionError(f"{self.folder}: holds no graph; `kexue graph load` makes one")
         about = json.loads(path.read_text(encoding="utf-8"))
         if about.get("format") != FORMAT:
@@ -169,7 +176,3 @@ class GraphDatabase:
             wrote, here = self._about["ladybug"], self._ladybug.__version__
             versions = "" if wrote == here else f" It was written by ladybug {wrote}, here is {here}: {_ANEW}."
             raise OptionError(f"{self.folder}: cannot be opened now: {error}.{versions}") from None
-
-
-def _given(value: Any) -> Any:
-    return storable(value) if isinstance(value, str) else value

@@ -15,7 +15,7 @@ from xml.sax.saxutils import escape
 
 from kexue.files import atomic_write
 from kexue.integrations.graph.database import GraphDatabase
-from kexue.integrations.graph.load import load
+from kexue.integrations.graph.loading import load
 from kexue.integrations.graph.statements import Source, digest
 
 PAGE = 2000  # entities whose facts are in memory together

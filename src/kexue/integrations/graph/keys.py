@@ -32,13 +32,13 @@ def normalise(name: str) -> str:
     >>> normalise("  Ａｓｐｉｒｉｎ\\u00a0Protect "), normalise("「喜悦」号")
     ('aspirin protect', '「喜悦」号')
     """
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    folded = unicodedata.normalize("NFKC", name).casefold()
     visible = "".join(character for character in folded if unicodedata.category(character) != "Cf")
-    return re.sub(r"\s+", " ", visible).strip() or name
+    return " ".join(unicodedata.normalize("NFKC", visible).split()) or name
 
 
 def entity_key(name: str, type: str) -> str:
-    """`type/normalised name`; a slash or colon in a type is escaped, so no two pairs have one key, and none is an address.
+    """`type/normalised name`; a slash or colon in a type is escaped, so no two pairs have one key.
 
     >>> entity_key("Aspirin", "drug"), entity_key("喜悦", "")
     ('drug/aspirin', '/喜悦')

@@ -34,7 +34,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A fact: level from the inner box at x0 to bend, curved to x1, and level to the outer box at x2, where it is named.
+    """A fact: level from the inner box at x0 to bend, curved to x1, and level to the outer box at x2, with its name.
 
     It leaves at the height y0 and arrives at y1; `outward` says that its object is the outer end. `note` is its score
     and, from two on, the number of its statements.

@@ -27,7 +27,7 @@ SCALE = 2  # pixels of a PNG for one of the SVG
 
 
 def write_picture(around: Neighbourhood, path: Path) -> None:
-    """Write the picture as .svg or .png; raises `OptionError` for another ending, or a PNG without a font for its names."""
+    """Write .svg or .png; raises `OptionError` for another ending, and for a PNG where no font has the characters."""
     svg = draw(around)
     if path.suffix == ".svg":
         with atomic_write(path) as file:
@@ -113,8 +113,10 @@ def _line(line: Line) -> str:
     note = f'<tspan fill="{FAINT}">{_said(line.note)}</tspan>'
     return (
         f"<g><title>{_said(said)}</title>"
-        f'<path d="{course}" fill="none" stroke="{RULE}" stroke-width="{thickness:.2f}"/><path d="{head}" fill="{FAINT}"/>'
-        f'<text x="{line.x1 + 10 * side:.1f}" y="{line.y1 - 5:.1f}" font-size="{SMALL}" text-anchor="{anchor}">{label} {note}</text></g>'
+        f'<path d="{course}" fill="none" stroke="{RULE}" stroke-width="{thickness:.2f}"/>'
+        f'<path d="{head}" fill="{FAINT}"/>'
+        f'<text x="{line.x1 + 10 * side:.1f}" y="{line.y1 - 5:.1f}" font-size="{SMALL}" text-anchor="{anchor}">'
+        f"{label} {note}</text></g>"
     )
 
 
@@ -160,14 +162,14 @@ def without_font(words: str) -> list[str]:
     """
     shown = sorted({it for it in words if unicodedata.category(it)[0] in "LNPS"})
     cells = [*shown, _NOWHERE]
+    corners = [(CELL * (place % 32), CELL * (place // 32)) for place in range(len(cells))]
     texts = [
-        f'<text x="{CELL * (place % 32) + 8}" y="{CELL * (place // 32) + 34}" font-size="24" font-family="{FONTS}">{_said(it)}</text>'
-        for place, it in enumerate(cells)
+        f'<text x="{x + 8}" y="{y + 34}" font-size="24" font-family="{FONTS}">{_said(it)}</text>'
+        for it, (x, y) in zip(cells, corners, strict=True)
     ]
     size = f'width="{CELL * 32}" height="{CELL * (len(cells) // 32 + 1)}"'
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{"".join(texts)}</svg>'
     image = need("PIL.Image").open(io.BytesIO(need("resvg_py").svg_to_bytes(svg_string=svg)))
-    corners = [(CELL * (place % 32), CELL * (place // 32)) for place in range(len(cells))]
     *pictures, empty = (image.crop((x, y, x + CELL, y + CELL)).tobytes() for x, y in corners)
     blank = bytes(len(empty))
     return [it for it, picture in zip(shown, pictures, strict=True) if picture in (empty, blank)]

@@ -3,7 +3,7 @@
     a fact                  a triple
     where it is stated      rdf:Statement (RDF 1.1 reification), prov:wasDerivedFrom two mentions (W3C PROV-O)
     how sure it is          nif:confidence of the statement (NIF 2.1)
-    a mention               nif:RFC5147String <document#char=0,7>: its words, and itsrdf:taIdentRef its entity (W3C ITS 2.0)
+    a mention               nif:RFC5147String <document#char=0,7>; itsrdf:taIdentRef its entity (W3C ITS 2.0)
     a document              nif:Context: its id and its text
 
 Not RDF-star: it is another syntax in RDF 1.2 than in the stores that have it. Every node has an address made of what it
@@ -74,7 +74,7 @@ class RdfWriter:
                 yield self._triple(subject, predicate, object)
 
     def _source(self, source: Source) -> Iterator[tuple[Any, Any, Any]]:
-        document = self._addresses.document(source.id)
+        document = self._addresses.of("document", source.id)
         yield document, self._term("rdf:type"), self._term("nif:Context")
         yield document, self._term("dcterms:identifier"), self._literal(source.id)
         yield document, self._term("nif:isString"), self._literal(source.text)
@@ -102,12 +102,12 @@ class RdfWriter:
             yield place, self._term("nif:confidence"), self._number(statement.score)
         for end in ends.values():
             for start, stop in end.pieces:
-                yield place, self._term("prov:wasDerivedFrom"), self._place(document, start, stop)
+                yield place, self._term("prov:wasDerivedFrom"), self._addresses.place(document, start, stop)
 
     def _mention(self, mention: Mention, document: Any, text: str) -> Iterator[tuple[Any, Any, Any]]:
         entity = self._addresses.of("entity", mention.entity.key)
         for start, stop in mention.pieces:
-            place = self._place(document, start, stop)
+            place = self._addresses.place(document, start, stop)
             yield place, self._term("rdf:type"), self._term("nif:RFC5147String")
             yield place, self._term("nif:referenceContext"), document
             yield place, self._term("nif:beginIndex"), self._index(start)
@@ -141,9 +141,6 @@ class RdfWriter:
             prefix, _, local = name.partition(":")
             self._terms[name] = self._node(VOCABULARIES[prefix] + local)
         return self._terms[name]
-
-    def _place(self, document: Any, start: int, stop: int) -> Any:
-        return self._node(f"{document.value}#char={start},{stop}")
 
     def _index(self, value: int) -> Any:
         return self._literal(str(value), datatype=self._term("xsd:nonNegativeInteger"))

@@ -46,8 +46,9 @@ def _open(path: Path) -> IO[bytes]:
 
 def _lines(file: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
     number = 0
+    lines: IO[bytes] = gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file  # type: ignore[assignment]
     try:
-        for number, raw in enumerate(gzip.open(file) if path.suffix == ".gz" else file, start=1):
+        for number, raw in enumerate(lines, start=1):
             yield number, decode_utf8(raw, path, line=number)
     except (EOFError, gzip.BadGzipFile, zlib.error):
         raise DataError(

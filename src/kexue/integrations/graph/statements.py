@@ -119,7 +119,7 @@ def digest(text: str) -> str:
 
 
 def surroundings(text: str, starts: Sequence[int], subject: Span, object: Span) -> str:
-    """The sentences from the first mention to the last, or, where that is too long, the words around each of the two."""
+    """The sentences from the first mention to the last; where that is too long, the words around each of the two."""
     first, last = sorted((subject, object), key=lambda span: span.start)
     begin, end = starts[number_places(starts, [first.start])[0]], _sentence_end(text, starts, max(first.end, last.end))
     if end - begin <= LONGEST:
