@@ -18,7 +18,7 @@ from kexue.integrations.graph.database import GraphDatabase
 from kexue.integrations.graph.loading import load
 from kexue.integrations.graph.statements import Source, digest
 
-PAGE = 2000  # entities whose facts are in memory together
+PAGE = 20_000  # entities whose facts are in memory together
 NODE = {"label": "string", "key": "string", "type": "string"}
 EDGE = {
     "label": "string",

@@ -109,7 +109,9 @@ def _load_batch(graph: GraphDatabase, sources: Sequence[Source], run: str, repla
 def _check_text(source: Source, before: _Known, run: str, replace: bool) -> None:
     if before.text_digest != source.text_digest and (not replace or before.loaded_by == run):
         place = f"{source.place}: " if source.place else ""
-        remedy = "give each document an id of its own" + ("" if before.loaded_by == run else ", or --replace the old one")
+        remedy = "give each document an id of its own" + (
+            "" if before.loaded_by == run else ", or --replace the old one"
+        )
         raise DataError(f"{place}the document id {source.id!r} was given to another text before; {remedy}")
 
 

@@ -86,7 +86,7 @@ def _caption(around: Neighbourhood, layout: Layout) -> str:
     if around.left_out:
         parts.append(f"{around.left_out} more left out")
     if layout.undrawn:
-        parts.append(f"{layout.undrawn} between entities of one column not drawn")
+        parts.append(f"{layout.undrawn} not drawn, between entities of one column")
     return "; ".join(parts)
 
 
