@@ -137,17 +137,14 @@ class GraphDatabase:
         self.close()
 
     def _prepare(self) -> None:
-        """Make the folder if need be, and hold it for this process; the system lets go however the process ends."""
+        """Make the folder if need be, and hold it."""
         about = self.folder / _ABOUT
         if self.folder.is_file() or (self.folder.is_dir() and any(self.folder.iterdir()) and not about.is_file()):
             raise OptionError(f"{self.folder}: is something else than a graph; name a new folder")
         self.folder.mkdir(parents=True, exist_ok=True)
         if not about.exists():
             self._write_about(loading=False)
-        try:
-            self._lock.acquire()
-        except Timeout:
-            raise OptionError(f"{self.folder}: is being loaded by another process; wait for it") from None
+        self._hold()
 
     def _read_about(self) -> dict[str, Any]:
         path = self.folder / _ABOUT
@@ -165,14 +162,39 @@ class GraphDatabase:
     def _open(self, writable: bool) -> tuple[Any, Any]:
         """The database and a connection; of a journal that a killed process left, what is whole is taken over."""
         try:
-            database = self._ladybug.Database(
-                self.folder / _DATABASE,
-                buffer_pool_size=MEMORY,
-                read_only=not writable,
-                throw_on_wal_replay_failure=False,
-            )
-            return database, self._ladybug.Connection(database)
+            try:
+                return self._connect(writable)
+            except RuntimeError:
+                if writable:
+                    raise
+                self._recover()
+                return self._connect(writable)
         except RuntimeError as error:
             wrote, here = self._about["ladybug"], self._ladybug.__version__
             versions = "" if wrote == here else f" It was written by ladybug {wrote}, here is {here}: {_ANEW}."
-            raise OptionError(f"{self.folder}: cannot be opened now: {error}.{versions}") from None
+            raise OptionError(f"{self.folder}: cannot be opened now: {error}{versions}") from None
+
+    def _connect(self, writable: bool) -> tuple[Any, Any]:
+        database = self._ladybug.Database(
+            self.folder / _DATABASE,
+            buffer_pool_size=MEMORY,
+            read_only=not writable,
+            throw_on_wal_replay_failure=False,
+        )
+        return database, self._ladybug.Connection(database)
+
+    def _recover(self) -> None:
+        """Finish what a process that was killed while it moved its journal into the file had begun; only a writer may."""
+        self._hold()
+        try:
+            for part in reversed(self._connect(writable=True)):
+                part.close()
+        finally:
+            self._lock.release()
+
+    def _hold(self) -> None:
+        """Hold the folder for this process; the system lets go of it however the process ends."""
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise OptionError(f"{self.folder}: is being loaded by another process; wait for it") from None
