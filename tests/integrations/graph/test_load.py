@@ -122,7 +122,7 @@ def test_one_id_for_two_texts_is_refused(graph: GraphDatabase, tmp_path: Path):
     other = to_source(document("1", (B, "p", A, None)), place="b.jsonl:7")
     with pytest.raises(DataError, match=r"^b\.jsonl:7: the document id '1' .* or --replace"):
         load(graph, [other])
-    with GraphDatabase(tmp_path / "other", writable=True) as fresh, pytest.raises(DataError, match="id of its own$"):
+    with GraphDatabase(tmp_path / "other", writable=True) as fresh, pytest.raises(DataError, match=r"id of its own$"):
         load(fresh, [*sources(ONE, TWO), other], replace=True)
 
 

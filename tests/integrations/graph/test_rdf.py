@@ -110,7 +110,7 @@ def test_ids_that_are_addresses_stay_as_they_are(tmp_path: Path):
         "https://pubmed.ncbi.nlm.nih.gov/1/#abstract", (("a", "t"), "http://schema.org/cures", ("b", ""), 0.5)
     )
     keys = {"a": "http://www.wikidata.org/entity/Q18216", "b": "https://not an address"}
-    write_rdf([to_source(it, lambda name, type: keys[name])], path)
+    write_rdf([to_source(it, lambda name, _: keys[name])], path)
     graph = read(path)
     fact = keys["a"], "http://schema.org/cures", f"{BASE}entity/https%3A//not_an_address"
     assert tuple(map(rdflib.URIRef, fact)) in graph
@@ -194,7 +194,8 @@ from pathlib import Path
 from kexue.integrations.graph import rdf, to_source, write_rdf
 from tests.integrations.graph.samples import document
 rdf._REMEMBERED = 1000
-write_rdf((to_source(document(str(n), ((f"a{{n}}", "t"), "p", (f"b{{n}}", "u"), 0.5))) for n in range({number})), Path({str(path)!r}))
+documents = (document(str(n), ((f"a{{n}}", "t"), "p", (f"b{{n}}", "u"), 0.5)) for n in range({number}))
+write_rdf((to_source(it) for it in documents), Path({str(path)!r}))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
     run = subprocess.run(

@@ -184,7 +184,7 @@ class GraphDatabase:
         return database, self._ladybug.Connection(database)
 
     def _recover(self) -> None:
-        """Finish what a process that was killed while it moved its journal into the file had begun; only a writer may."""
+        """Finish what a process had begun that was killed while it moved its journal into the file."""
         self._hold()
         try:
             for part in reversed(self._connect(writable=True)):

@@ -118,7 +118,7 @@ def _check_text(source: Source, before: _Known, run: str, replace: bool) -> None
 def _difference(
     graph: GraphDatabase, changed: Sequence[Source], replaced: Sequence[Source]
 ) -> tuple[list[tuple[Source, Statement]], dict[str, Fact]]:
-    """What documents that are known state now and is not there, and the statements that have to go, with their facts."""
+    """What known documents state and is not there, and the statements that have to go, with their facts."""
     wanted = {it.id: (source, it) for source in (*changed, *replaced) for it in source.statements}
     rows = graph.run_if(cypher.STATED, ids=[it.id for source in changed for it in source.statements])
     rows += graph.run_if(cypher.STATED_BY, ids=[source.id for source in replaced])
