@@ -48,6 +48,7 @@ app.command()(commands.info.info)
 app.command()(commands.serve.serve)
 app.command()(commands.suggest.suggest)
 app.command()(commands.study.study)
+app.add_typer(commands.graph.graph)
 
 
 def main() -> None:

@@ -41,7 +41,7 @@ def detect(sample: Sample) -> bool:
 
 def read(path: Path) -> Iterator[Document]:
     """The documents of a file; raises `DataError` with the line of the record that is wrong."""
-    return read_each(path, _document)
+    return read_each(path, from_record)
 
 
 def write(documents: Iterable[Document], path: Path) -> None:
@@ -51,7 +51,7 @@ def write(documents: Iterable[Document], path: Path) -> None:
             file.write(json.dumps(document.to_json(), ensure_ascii=False) + "\n")
 
 
-def _document(record: dict[str, Any]) -> Document:
+def from_record(record: dict[str, Any]) -> Document:
     extra = {key: value for key, value in record.items() if key not in FIELDS}
     for key in extra:
         close = get_close_matches(key.lower(), FIELDS, n=1, cutoff=_LIKENESS)
