@@ -1,0 +1,26 @@
+"""A Ray of two CPUs that runs in the background, and a model that knows ten sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.training.tiny import fit
+
+
+@pytest.fixture(scope="session")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fit(tmp_path_factory.mktemp("fitted"))
+
+
+@pytest.fixture(scope="session")
+def ray() -> Iterator[Any]:
+    """One for all tests; it claims to have a GPU, which nobody computes on."""
+    module = pytest.importorskip("ray", reason="the ray extra is not installed")
+    small = {"include_dashboard": False, "log_to_driver": False, "object_store_memory": 2**27}
+    module.init("local", num_cpus=2, num_gpus=1, **small)
+    yield module
+    module.shutdown()
