@@ -19,7 +19,7 @@ from kexue.cli.main import main
 from kexue.errors import DataError, OptionError
 from kexue.integrations.ray import RayEngine, WorkerError
 from kexue.pipelines.bulk_extraction import ExtractionOptions, extract_folder
-from kexue.pipelines.sharded import Done, Total, Work
+from kexue.pipelines.sharded import Done, OneByOne, Total, Work
 from tests.integrations.work import Deadly, Piece, Telling, told
 from tests.pipelines.test_generator import make
 from tests.training.tiny import ROOT, sentences
@@ -54,9 +54,9 @@ def files(output: Path) -> dict[str, bytes]:
 def expected(fitted: Path, texts: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """What one process makes of the texts."""
     output = tmp_path_factory.mktemp("expected") / "out"
-    assert extract_folder(str(fitted), texts, output, ExtractionOptions(), shard_size=SIZE, device="cpu") == Total(
-        done=8, pieces=8, items=59, rejected=1
-    )
+    assert extract_folder(
+        str(fitted), texts, output, ExtractionOptions(), shard_size=SIZE, engine=OneByOne("cpu")
+    ) == Total(done=8, pieces=8, items=59, rejected=1)
     assert len(files(output)) == 9
     return files(output)
 

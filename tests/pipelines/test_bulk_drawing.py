@@ -17,9 +17,10 @@ from kexue.pipelines.bulk_drawing import DrawingOptions, Seeds, draw_folder
 from kexue.pipelines.drawing import draw_to_file
 from kexue.pipelines.generator import Condition
 from kexue.pipelines.generator import Generator as Drawer
-from kexue.pipelines.sharded import Done, Total, Work, one_by_one
+from kexue.pipelines.sharded import Done, OneByOne, Total, Work
 from tests.pipelines.test_generator import make
 
+HERE = OneByOne("cpu")
 OPTIONS = DrawingOptions(DDIM(eta=1.0), 3, seed=5, labels=("ant", "cat"), batch_size=2)
 
 
@@ -29,7 +30,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def draw(model: Path, output: Path, options: DrawingOptions = OPTIONS, **more: Any) -> Total:
-    return draw_folder(str(model), output, options, **{"num": 11, "shard_size": 4, "device": "cpu"} | more)
+    return draw_folder(str(model), output, options, **{"num": 11, "shard_size": 4, "engine": HERE} | more)
 
 
 def pixels(output: Path) -> Any:
@@ -61,7 +62,7 @@ def test_a_job_goes_on_where_it_stopped(model: Path, tmp_path: Path):
 
     def first_only(work: Work, pieces: Sequence[Seeds]) -> Generator[Done]:
         seen.extend(pieces)
-        yield from one_by_one(work, pieces[:1])
+        yield from HERE(work, pieces[:1])
 
     with pytest.raises(OptionError, match=r"images 4 to 7 ended every worker that tried them.*2 shards are missing"):
         draw(model, tmp_path / "out", engine=first_only)

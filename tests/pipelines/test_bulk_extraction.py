@@ -16,13 +16,14 @@ from kexue.pipelines.bulk import extract_file
 from kexue.pipelines.bulk_extraction import Extraction, ExtractionOptions, extract_folder
 from kexue.pipelines.extractor import Extractor
 from kexue.pipelines.pieces import Piece
-from kexue.pipelines.sharded import Done, Total, Work, one_by_one
+from kexue.pipelines.sharded import Done, OneByOne, Total, Work
 from tests.training.tiny import sentences
 
 parquet = pytest.importorskip("pyarrow.parquet", reason="the parquet extra is not installed")
 
 GOLD = sentences(10)
 SIZE = 8
+HERE = OneByOne("cpu")
 OPTIONS = ExtractionOptions()
 
 
@@ -46,7 +47,7 @@ def texts(tmp_path: Path) -> Path:
 
 
 def extract(model: Path, given: Path, output: Path, options: ExtractionOptions = OPTIONS, **more: Any) -> Total:
-    return extract_folder(str(model), given, output, options, **{"shard_size": SIZE, "device": "cpu"} | more)
+    return extract_folder(str(model), given, output, options, **{"shard_size": SIZE, "engine": HERE} | more)
 
 
 def shards(output: Path) -> dict[str, bytes]:
@@ -136,7 +137,7 @@ class StoppedError(Exception):
 
 def stop_after(count: int) -> Any:
     def engine(work: Work, pieces: Sequence[Any]) -> Generator[Done]:
-        for number, done in enumerate(one_by_one(work, pieces)):
+        for number, done in enumerate(HERE(work, pieces)):
             if number == count:
                 raise StoppedError  # this piece has its shard, and nobody noted it
             yield done
@@ -155,7 +156,7 @@ def begun(fitted: Path, texts: Path, tmp_path: Path) -> Path:
 def counting(seen: list[int]) -> Any:
     def engine(work: Work, pieces: Sequence[Any]) -> Generator[Done]:
         seen.extend(piece.index for piece in pieces)
-        yield from one_by_one(work, pieces)
+        yield from HERE(work, pieces)
 
     return engine
 
@@ -234,9 +235,9 @@ def retouched(model: Path, folder: Path) -> Path:
 
 
 def test_a_worker_with_another_model_under_the_same_name_refuses(fitted: Path, texts: Path, tmp_path: Path):
-    work = Extraction(str(fitted), OPTIONS, texts, tmp_path, "another", "cpu")
+    work = Extraction(str(fitted), OPTIONS, texts, tmp_path, "another")
     with pytest.raises(CheckpointError, match="a worker has another model under this name"):
-        work.open()
+        work.open("cpu")
 
 
 def test_input_that_has_changed_or_is_gone_is_named(begun: Path, fitted: Path, texts: Path):
@@ -296,7 +297,7 @@ def test_a_damaged_book_is_named(begun: Path, fitted: Path, texts: Path):
 
 def test_pieces_that_no_worker_survives_are_named_when_all_others_are_done(fitted: Path, texts: Path, tmp_path: Path):
     def deadly(work: Work, pieces: Sequence[Piece]) -> Generator[Done]:
-        yield from one_by_one(work, [piece for piece in pieces if piece.index not in (2, 5)])
+        yield from HERE(work, [piece for piece in pieces if piece.index not in (2, 5)])
 
     with pytest.raises(DataError, match=r"a\.jsonl:17: the documents from here to line 24 \(and 1 more pieces\) ended"):
         extract(fitted, texts, tmp_path / "out", engine=deadly)

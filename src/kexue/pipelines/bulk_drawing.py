@@ -17,7 +17,7 @@ from kexue.diffusion.samplers import Sampler
 from kexue.errors import CheckpointError, KexueError, OptionError
 from kexue.pipelines.generator import BATCH_SIZE, Condition, Generator
 from kexue.pipelines.hub import resolved
-from kexue.pipelines.sharded import Done, Engine, Total, Worker, OneByOne, run_job
+from kexue.pipelines.sharded import Done, Engine, OneByOne, Total, Worker, run_job
 
 SHARD_SIZE = 1024  # images
 

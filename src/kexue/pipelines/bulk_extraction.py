@@ -17,7 +17,7 @@ from kexue.pipelines.pieces import SHARD_SIZE, Inputs, Piece, cut, find_inputs, 
 from kexue.pipelines.quarantine import quarantine
 from kexue.pipelines.reading import MAX_CHARACTERS, read_piece, too_long
 from kexue.pipelines.resuming import fingerprint
-from kexue.pipelines.sharded import BOOKS, QUARANTINE, Done, Engine, Total, Worker, OneByOne, run_job
+from kexue.pipelines.sharded import BOOKS, QUARANTINE, Done, Engine, OneByOne, Total, Worker, run_job
 from kexue.pipelines.shards import SHARDS, check_form, no_utf8
 
 

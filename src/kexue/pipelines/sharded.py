@@ -90,7 +90,7 @@ def run_job(
     identity: Mapping[str, Any],
     plan: Plan,
     work: Work,
-    engine: Engine = OneByOne(),  # noqa: B008  (frozen)
+    engine: Engine = OneByOne(),
     report: Callable[[Total], None] = lambda total: None,
 ) -> Total:
     """Do what is not done of the pieces of a plan.
