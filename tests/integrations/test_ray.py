@@ -24,6 +24,8 @@ from tests.integrations.work import Deadly, Piece, Telling, told
 from tests.pipelines.test_generator import make
 from tests.training.tiny import ROOT, sentences
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray", "ignore::FutureWarning:ray")
+
 GOLD = sentences(10)
 SIZE = 8
 ENGINE = RayEngine(workers=2, gpus_per_worker=0)

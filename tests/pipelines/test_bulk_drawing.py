@@ -52,7 +52,7 @@ def test_the_shards_together_are_the_images_of_the_same_seeds(model: Path, tmp_p
     assert [path.name for path in sorted((tmp_path / "out").glob("*.npz"))] == [
         f"images-0000{index}.npz" for index in range(3)
     ]
-    assert (pixels(tmp_path / "out") == plain[..., 0]).all()
+    assert (pixels(tmp_path / "out") == plain).all()
     labels = [label for index in range(3) for label in read_images(tmp_path / "out" / f"images-0000{index}.npz").labels]
     assert labels == [(0, 2)[number % 2] for number in range(11)]
 

@@ -5,7 +5,7 @@
 The rows of the data set are the pieces, a few bytes each; a pool of actors, each of which holds the model, reads a
 piece, writes its shard and answers with what became of it. So texts and results never pass through the driver or the
 object store: an actor holds one chunk of documents, is given the next piece when it is done with one, and what nobody
-works on stands on disk. Ray starts an actor again that was killed and gives its piece to another one.
+works on stands on disk. Ray starts an actor again that was killed, and gives its piece to one that lives.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from kexue.errors import KexueError, OptionError
-from kexue.pipelines.sharded import Done, Work, Worker
+from kexue.pipelines.sharded import MOST_TRIES, Done, Tries, Work, Worker
 
-TRIES = 4  # at a piece, before it is taken for one that no worker survives
 STORE = 128 * 2**20  # bytes for objects, of a Ray that is started here; rows are small
 
 
@@ -64,11 +63,11 @@ class RayEngine:
                 compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
                 num_cpus=self.cpus_per_worker,
                 num_gpus=gpus,
-                max_restarts=-1,
-                max_task_retries=TRIES - 1,
             )
             for row in results.iter_rows():
-                yield _outcome(row["outcome"])
+                done = _outcome(row["outcome"])
+                if done is not None:
+                    yield done
 
     def _cpus_wanted(self) -> int:
         return math.ceil((self.workers or 0) * self.cpus_per_worker)
@@ -91,7 +90,8 @@ class RayEngine:
 class Actor:
     """Holds a worker, its model loaded with the first piece, and answers for each piece with what became of it.
 
-    Errors are answers too: Ray cannot tell an error from a worker that died, which is a reason to go on.
+    Errors are answers too, and so arrive as they were. Ray tries a piece again without end that kills its worker, so
+    tries are counted, in files, and nobody tries it a fifth time.
     """
 
     def __init__(self, work: Work, device: str, threads: int) -> None:
@@ -101,8 +101,11 @@ class Actor:
         self._limit_threads(threads)
 
     def __call__(self, row: dict[str, bytes]) -> dict[str, bytes]:
-        """The outcome of a piece: a `Done`, or the error that the whole job ends with."""
+        """The outcome of a piece: a `Done`, None for one that killed all, or the error that the job ends with."""
         piece = pickle.loads(row["piece"])
+        tries = Tries(self.work.shard(piece.index).parent)
+        if tries.begin(piece.index) > MOST_TRIES:
+            return {"outcome": pickle.dumps(None)}
         try:
             self.worker = self.worker or self.work.open(self.device)
             return {"outcome": pickle.dumps(self.worker(piece))}
@@ -138,6 +141,8 @@ def _connected(ray: Any, cpus: int) -> Iterator[None]:
         yield
         return
     address = os.environ.get("RAY_ADDRESS")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it warns of what Ray Data itself does
+    os.environ.setdefault("RAY_worker_niceness", "0")  # the workers are what somebody waits for, not the background
     own = {"num_cpus": max(cpus, _cores()), "object_store_memory": STORE, "include_dashboard": False}
     try:
         ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **({} if address else own))
@@ -160,8 +165,7 @@ def _settings(ray: Any) -> Iterator[None]:
     context = ray.data.DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    context.max_errored_blocks = -1  # a worker that died; errors of ours come as answers
-    context.max_consecutive_actor_init_deaths = TRIES
+    context.max_consecutive_actor_init_deaths = MOST_TRIES
     console = [handler for handler in logging.getLogger("ray.data").handlers if handler.name == "console"]
     levels = [handler.level for handler in console]
     for handler in console:
@@ -174,9 +178,9 @@ def _settings(ray: Any) -> Iterator[None]:
             handler.setLevel(level)
 
 
-def _outcome(answer: bytes) -> Done:
+def _outcome(answer: bytes) -> Done | None:
     outcome = pickle.loads(answer)
     if isinstance(outcome, Exception):
         raise outcome
-    done: Done = outcome
+    done: Done | None = outcome
     return done

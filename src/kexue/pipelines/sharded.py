@@ -26,6 +26,7 @@ from kexue.pipelines.resuming import alone, refuse_another
 from kexue.version import __version__
 
 BOOKS, QUARANTINE = "_job", "_quarantine"
+MOST_TRIES = 4  # at a piece, before it is taken for one that no worker survives
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,26 @@ class OneByOne:
         """What became of each piece, in order."""
         if pieces:
             yield from map(work.open(self.device), pieces)
+
+
+@dataclass(frozen=True)
+class Tries:
+    """How often pieces were begun in a run, noted in files, which outlive a process that is killed."""
+
+    output: Path
+
+    def begin(self, index: int) -> int:
+        """Note that a piece is begun; returns for which time."""
+        path = self.output / BOOKS / f"tries-{index:05}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(b".")
+            return file.tell()
+
+    def forget(self) -> None:
+        """A new run tries everything anew."""
+        for path in (self.output / BOOKS).glob("tries-*"):
+            path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -116,6 +137,7 @@ def run_job(
         total = _sum(len(pieces), (noted[index] for index in done))
         report(total)
         left = [piece for piece in pieces if piece.index not in done]
+        Tries(output).forget()
         with (books / "done.jsonl").open("ab") as log, closing(engine(work, left)) as stream:
             for each in stream:
                 log.write(json.dumps(asdict(each)).encode() + b"\n")
@@ -126,6 +148,7 @@ def run_job(
                 report(total)
         for unfinished in (*output.glob(".*.partial"), *(output / QUARANTINE).glob(".*.partial")):
             unfinished.unlink(missing_ok=True)
+        Tries(output).forget()
     lost = [piece for piece in left if piece.index not in done]
     if lost:
         raise work.lost(lost)
