@@ -21,7 +21,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ray() -> Iterator[Any]:
     """One for all tests; it claims to have a GPU, which nobody computes on."""
     module = pytest.importorskip("ray", reason="the ray extra is not installed")
-    os.environ["RAY_worker_niceness"] = "0"
+    os.environ.setdefault("RAY_worker_niceness", "0")
     small = {"include_dashboard": False, "log_to_driver": False, "object_store_memory": 2**27}
     module.init("local", num_cpus=2, num_gpus=1, **small)
     yield module

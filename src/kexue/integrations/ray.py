@@ -146,9 +146,9 @@ def _connected(ray: Any, cpus: int) -> Iterator[None]:
     own = {"num_cpus": max(cpus, _cores()), "object_store_memory": STORE, "include_dashboard": False}
     try:
         ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **({} if address else own))
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        where = f"RAY_ADDRESS={address}" if address else "this machine"
-        raise OptionError(f"Ray cannot be reached on {where}: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # Ray raises plain exceptions where it could not start
+        where = f"reached at RAY_ADDRESS={address}" if address else "started on this machine"
+        raise OptionError(f"Ray cannot be {where}: {str(error).splitlines()[0]}") from error
     try:
         yield
     finally:

@@ -60,8 +60,9 @@ def extract(
     shard_size: ShardSize = None,
     format: Annotated[str, typer.Option(help="Of the shards: jsonl or parquet.", rich_help_panel=PANEL)] = "jsonl",
     max_characters: Annotated[
-        int, typer.Option(min=1, help="Longer documents are put into quarantine.", rich_help_panel=PANEL)
-    ] = 1_000_000,
+        int | None,
+        typer.Option(min=1, help="Longer documents are put into quarantine; a million.", rich_help_panel=PANEL),
+    ] = None,
 ) -> None:
     """Find entities and relations in text.
 
@@ -72,19 +73,21 @@ def extract(
     from kexue.errors import DataError, OptionError
     from kexue.pipelines.bulk_extraction import ExtractionOptions
     from kexue.pipelines.pieces import is_bulk
+    from kexue.pipelines.reading import MAX_CHARACTERS
 
     quiet()
     if output is not None and input is None:
         raise OptionError("--output needs an INPUT file, so that an interrupted run can resume; or redirect stdout")
-    options = ExtractionOptions(precision, threshold, dtype, batch_tokens, max_characters, format)  # type: ignore[arg-type]
+    options = ExtractionOptions(precision, threshold, dtype, batch_tokens, max_characters or MAX_CHARACTERS, format)  # type: ignore[arg-type]
     chosen = choose_engine(engine, workers, cpus_per_worker, gpus_per_worker, device)
-    if input is not None and (engine == "ray" or shard_size or format != "jsonl" or is_bulk(input)):
+    shards = engine == "ray" or shard_size is not None or format != "jsonl" or max_characters is not None
+    if input is not None and (shards or is_bulk(input)):
         if output is None:
-            raise OptionError(f"{input}: many files become a folder of shards: name it with --output FOLDER")
+            raise OptionError(f"{input}: shards are written to a folder: name it with --output FOLDER")
         _to_folder(model, input, output, options, shard_size, chosen)
         return
-    if input is None and engine == "ray":
-        raise OptionError("--engine ray needs an INPUT file, folder or pattern, and --output FOLDER")
+    if shards:
+        raise OptionError("shards need an INPUT file, folder or pattern, and --output FOLDER")
     if input is not None and not input.is_file():
         raise DataError("there is no such file", path=input)
     extractor = options.load(model, device)
