@@ -141,7 +141,6 @@ def _connected(ray: Any, cpus: int) -> Iterator[None]:
         yield
         return
     address = os.environ.get("RAY_ADDRESS")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it warns of what Ray Data itself does
     os.environ.setdefault("RAY_worker_niceness", "0")  # the workers are what somebody waits for, not the background
     own = {"num_cpus": max(cpus, _cores()), "object_store_memory": STORE, "include_dashboard": False}
     try:
