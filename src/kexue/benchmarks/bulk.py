@@ -75,6 +75,7 @@ def compare(report: Report, model: Path, folder: Path, options: Namespace) -> No
             output = folder / f"{engine}-{given.name}"
             shutil.rmtree(output, ignore_errors=True)
             seen = engines[engine](model, given, output, options)
+            report.line(f"{engine}, {given.name}: {seen.wall:.1f} s, {seen.cpu:.1f} s of processors")
             return Elapsed(seen.wall, seen.cpu)
 
         return run
