@@ -131,9 +131,9 @@ def watch_memory(report: Report, model: Path, folder: Path, options: Namespace) 
     texts = write_texts(folder / "many", options.memory, options.workers)
     seen = run_ray(model, texts, folder / "facts", options)
     rows = []
-    for who, samples in sorted(seen.memory.items(), key=lambda each: each[0][1]):
+    for process, samples in sorted(seen.memory.items(), key=lambda each: seen.names[each[0]]):
         if samples[-1][0] - samples[0][0] > LASTING * seen.wall:
-            rows.append((who[1], *seen.quarters(who), max(megabytes for _, megabytes in samples)))
+            rows.append((seen.names[process], *seen.quarters(process), max(megabytes for _, megabytes in samples)))
     report.line(f"{options.memory} documents in {seen.wall:.0f} s, {options.memory / seen.wall:.0f} a second")
     report.table(["process", "MB, 1st quarter", "2nd", "3rd", "4th", "most"], rows)
     workers = [row for row in rows if "::" in row[0] and "Actor" in row[0]]

@@ -16,18 +16,17 @@ import psutil
 
 INTERVAL = 0.25  # seconds between two looks
 
-Who = tuple[int, str]
-"""A process by its number and name."""
-
 
 @dataclass
 class Watched:
     """What was seen of commands that ran side by side."""
 
     wall: float = 0.0
-    memory: dict[Who, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
+    names: dict[int, str] = field(default_factory=dict)
+    """What each process called itself last; some change their title while they run."""
+    memory: dict[int, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
     """(seconds, resident megabytes) of each process."""
-    processor: dict[Who, float] = field(default_factory=dict)
+    processor: dict[int, float] = field(default_factory=dict)
     """Seconds of each process until it was seen last."""
 
     @property
@@ -40,16 +39,16 @@ class Watched:
         for process in processes:
             try:
                 with process.oneshot():
-                    who = (process.pid, _name(process))
-                    self.memory[who].append((time.monotonic() - began, process.memory_info().rss / 2**20))
+                    self.names[process.pid] = _name(process)
+                    self.memory[process.pid].append((time.monotonic() - began, process.memory_info().rss / 2**20))
                     times = process.cpu_times()
-                    self.processor[who] = times.user + times.system
+                    self.processor[process.pid] = times.user + times.system
             except psutil.Error:
                 continue
 
-    def quarters(self, who: Who) -> list[float]:
+    def quarters(self, process: int) -> list[float]:
         """Median megabytes in each quarter of the time in which a process was seen."""
-        seen = self.memory[who]
+        seen = self.memory[process]
         first, last = seen[0][0], seen[-1][0]
         length = (last - first) / 4 or 1.0
         parts: list[list[float]] = [[], [], [], []]
