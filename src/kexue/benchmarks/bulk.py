@@ -9,8 +9,9 @@ is loaded and started: the plain engine as --workers processes, each with its sh
 own, Ray with as many actors and all files. Each process has one thread. Processor time is that of all processes, Ray's
 own too. What starting costs is measured with two documents, so that a longer run can be foreseen.
 
-With --memory the smallest model that there is, whose speed is that of the machinery around a model, takes so many
-documents through Ray; the memory of the driver, the workers and Ray's own processes is read four times a second.
+With --memory so many documents, beginnings of sentences, go through Ray, where no model is given with the smallest one
+there is, fitted to a few sentences, so that the machinery around a model has most to do; the memory of the driver, the
+workers and Ray's own processes is read four times a second.
 """
 
 from __future__ import annotations
@@ -32,15 +33,17 @@ from kexue.benchmarks.real import add_model_options, demo_sentences, shrink_mode
 
 KEXUE = (sys.executable, "-m", "kexue.cli")
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+CHARACTERS = 60  # of a text of the run that watches memory, so that there can be many
+EPOCHS = 60  # of its model on a few sentences; one that is hardly trained finds hundreds of facts in each
 LASTING = 0.5  # of the whole time that a process is there, to be listed
 
 
-def write_texts(folder: Path, number: int, files: int) -> Path:
-    """So many sentences in so many files of equal size."""
+def write_texts(folder: Path, number: int, files: int, characters: int | None = None) -> Path:
+    """So many sentences, of at most so many characters, in so many files of equal size."""
     folder.mkdir()
     documents = iter(demo_sentences(number))
     for index in range(files):
-        lines = [json.dumps({"text": item.text}) + "\n" for item in islice(documents, number // files)]
+        lines = [json.dumps({"text": item.text[:characters]}) + "\n" for item in islice(documents, number // files)]
         (folder / f"{index}.jsonl").write_text("".join(lines), "utf-8")
     return folder
 
@@ -128,7 +131,7 @@ def _check_same(plain: Path, ray: Path) -> None:
 
 def watch_memory(report: Report, model: Path, folder: Path, options: Namespace) -> None:
     """Memory of every process that is there for most of the time, quarter by quarter."""
-    texts = write_texts(folder / "many", options.memory, options.workers)
+    texts = write_texts(folder / "many", options.memory, options.workers, CHARACTERS)
     seen = run_ray(model, texts, folder / "facts", options)
     rows = []
     for process, samples in sorted(seen.memory.items(), key=lambda each: seen.names[each[0]]):
@@ -163,8 +166,9 @@ def main(arguments: list[str]) -> None:
     report, _ = begin("bulk", options)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        if options.quick or options.memory:
+        if options.quick or (options.memory and options.model is None):
             shrink_model(options, folder)
+            options.epochs = options.epochs if options.quick else EPOCHS
         model = trained_model(folder / "model", options)
         (watch_memory if options.memory else compare)(report, model, folder, options)
 
