@@ -136,14 +136,13 @@ def watch_memory(report: Report, model: Path, folder: Path, options: Namespace) 
     rows = []
     for process, samples in sorted(seen.memory.items(), key=lambda each: seen.names[each[0]]):
         if samples[-1][0] - samples[0][0] > LASTING * seen.wall:
-            rows.append((seen.names[process], *seen.quarters(process), max(megabytes for _, megabytes in samples)))
+            name = "driver" if process in seen.roots else seen.names[process]
+            rows.append((name, *seen.quarters(process), max(megabytes for _, megabytes in samples)))
     report.line(f"{options.memory} documents in {seen.wall:.0f} s, {options.memory / seen.wall:.0f} a second")
     report.table(["process", "MB, 1st quarter", "2nd", "3rd", "4th", "most"], rows)
-    workers = [row for row in rows if "::" in row[0] and "Actor" in row[0]]
-    driver = [row for row in rows if row[0].startswith("python")]
-    for name, chosen in (("driver", driver), ("workers", workers)):
-        for row in chosen:
-            report.target(Target(f"memory of {name}, 4th quarter / 2nd", row[4] / row[2], 1.05, at_most=True))
+    for row in rows:
+        if row[0] == "driver" or "MapWorker" in row[0]:
+            report.target(Target(f"memory of {row[0]}, 4th quarter / 2nd", row[4] / row[2], 1.05, at_most=True))
 
 
 def _options(arguments: Sequence[str]) -> Namespace:

@@ -22,6 +22,8 @@ class Watched:
     """What was seen of commands that ran side by side."""
 
     wall: float = 0.0
+    roots: tuple[int, ...] = ()
+    """The processes of the commands themselves."""
     names: dict[int, str] = field(default_factory=dict)
     """What each process called itself last; some change their title while they run."""
     memory: dict[int, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
@@ -67,6 +69,7 @@ def watch(commands: Sequence[Sequence[str]], environment: Mapping[str, str]) -> 
             for command, out in zip(commands, said, strict=True)
         ]
         roots = [psutil.Process(process.pid) for process in running]
+        seen.roots = tuple(process.pid for process in running)
         while any(process.poll() is None for process in running):
             seen.look(began, [each for root in roots for each in _family(root)])
             time.sleep(INTERVAL)
