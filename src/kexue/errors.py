@@ -33,12 +33,14 @@ class KexueError(Exception):
 class DataError(KexueError):
     """A file or a document is wrong.
 
-    `path` and `line` (1-based) are put in front of the message, as compilers do: `train.jsonl:7: ...`.
+    `path` and `line` (1-based) are put in front of the message, as compilers do: `train.jsonl:7: ...`; `reason` is
+    the message without them.
     """
 
     def __init__(self, message: str, *, path: str | Path | None = None, line: int | None = None) -> None:
         place = "" if path is None else f"{path}:" if line is None else f"{path}:{line}:"
         super().__init__(f"{place} {message}" if place else message)
+        self.reason = message
         self.path = path
         self.line = line
 

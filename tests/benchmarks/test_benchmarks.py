@@ -61,6 +61,7 @@ def test_all_benchmarks_are_listed_with_their_first_sentence(capsys: pytest.Capt
     printed = capsys.readouterr().out
     assert {
         *WITHOUT_DATA,
+        "bulk",
         "gau",
         "image_samplers",
         "joined",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
 
 from kexue.benchmarks.measuring.machine import Rates, describe
 from kexue.benchmarks.measuring.memory import peak_bytes
+from kexue.benchmarks.measuring.processes import Watched, watch
 from kexue.benchmarks.measuring.report import Report, Target, number
 from kexue.benchmarks.measuring.timing import Elapsed, Ratio, Times, interleaved
 
@@ -90,3 +93,39 @@ def test_processor_time_decides_with_one_thread_and_wall_time_with_more(
 ):
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     assert Ratio(wall=3.0, cpu=2.0).sound == decides
+
+
+CHILD = "import time; block = bytearray(2**26); end = time.process_time() + 0.4\nwhile time.process_time() < end: pass"
+RENAMED = """
+import time
+for title in "abc":
+    open("/proc/self/comm", "w").write(title)
+    end = time.process_time() + 0.4
+    while time.process_time() < end: pass
+"""
+PARENT = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {CHILD!r}])"
+
+
+def test_a_command_is_watched_with_what_it_starts():
+    seen = watch([[sys.executable, "-c", PARENT], [sys.executable, "-c", "pass"]], {})
+    assert 0.2 <= seen.cpu < 5 and seen.wall >= 0.4
+    assert len(seen.memory) >= 2
+    assert max(megabytes for samples in seen.memory.values() for _, megabytes in samples) > 64
+
+
+@pytest.mark.skipif(not Path("/proc/self/comm").exists(), reason="a process can change its name on Linux")
+def test_a_process_that_changes_its_name_is_counted_once():
+    seen = watch([[sys.executable, "-c", RENAMED]], {})
+    assert len(seen.memory) == 1
+    assert 0.8 <= seen.cpu < 1.5
+
+
+def test_a_command_that_fails_is_told_with_its_last_words():
+    with pytest.raises(RuntimeError, match="ended with 3: last words"):
+        watch([[sys.executable, "-c", "import sys; print('last words'); sys.exit(3)"]], {})
+
+
+def test_memory_is_told_quarter_by_quarter():
+    seen = Watched()
+    seen.memory[1] = [(10.0 + second, float(second)) for second in range(9)]
+    assert seen.quarters(1) == [0.5, 2.5, 4.5, 7.0]

@@ -1,13 +1,16 @@
-"""A tiny model that knows ten real sentences by heart, as a folder and ready to be asked."""
+"""A Ray of two CPUs that runs in the background, and a model that knows ten sentences, as a folder and ready to be asked."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.training.tiny import fit
 
 from kexue.pipelines.extractor import Extractor
+from tests.training.tiny import fit
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +21,14 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def extractor(fitted: Path) -> Extractor:
     return Extractor.from_pretrained(fitted, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def ray() -> Iterator[Any]:
+    """One for all tests; it claims to have a GPU, which nobody computes on."""
+    module = pytest.importorskip("ray", reason="the ray extra is not installed")
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    small = {"include_dashboard": False, "log_to_driver": False, "object_store_memory": 2**27}
+    module.init("local", num_cpus=2, num_gpus=1, **small)
+    yield module
+    module.shutdown()

@@ -16,12 +16,12 @@ spacy = pytest.importorskip("spacy", reason="the spacy extra is not installed")
 
 from spacy.language import Language  # noqa: E402
 from spacy.tokens import Doc, DocBin  # noqa: E402
-from tests.training.tiny import sentences  # noqa: E402
 
 from kexue.errors import CheckpointError, DataError, OptionError  # noqa: E402
 from kexue.extraction.document import Document, Relation, Span  # noqa: E402
 from kexue.integrations.spacy import Annotating, KexuePipe  # noqa: E402
 from kexue.pipelines.extractor import Extractor  # noqa: E402
+from tests.training.tiny import sentences  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = [item.text for item in sentences(10)]

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.extraction.tiny import tiny_checkpoint
-from tests.training.tiny import sentences
 from transformers import AutoModel, AutoTokenizer, pipeline
 
 from kexue.errors import CheckpointError, OptionError
 from kexue.extraction.document import Document
 from kexue.integrations.transformers import BATCH_SIZE, TASK, RelationExtractionPipeline
 from kexue.pipelines.extractor import Extractor
+from tests.extraction.tiny import tiny_checkpoint
+from tests.training.tiny import sentences
 
 TEXTS = [item.text for item in sentences(10)]
 

@@ -18,9 +18,9 @@ from kexue.errors import DataError, OptionError
 from kexue.extraction.document import Document
 from kexue.extraction.formats import read_documents
 from kexue.extraction.metrics import evaluate
-from kexue.pipelines import bulk
 from kexue.pipelines.bulk import Progress, extract_file, extract_stream, read_stream
 from kexue.pipelines.extractor import Extractor
+from kexue.pipelines.resuming import fingerprint
 from tests.training.tiny import sentences
 
 PROCESSES = get_context("forkserver")
@@ -272,6 +272,6 @@ def test_the_input_is_never_overwritten(extractor: Extractor, source: Path, tmp_
 def test_the_fingerprint_of_a_large_file_reads_both_ends(tmp_path: Path):
     path = tmp_path / "large"
     path.write_bytes(b"a" * 2**21 + b"b")
-    first = bulk._fingerprint(path)
+    first = fingerprint(path)
     path.write_bytes(b"a" * 2**21 + b"c")
-    assert bulk._fingerprint(path) != first
+    assert fingerprint(path) != first

@@ -13,6 +13,11 @@ out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)  # progress and messages; stdout is for results
 
 
+def say(text: str) -> None:
+    """One line about what was done, as it is."""
+    err.print(text, highlight=False, markup=False)
+
+
 def quiet() -> None:
     """Silence what libraries say about themselves; their errors still come through."""
     from transformers.utils import logging

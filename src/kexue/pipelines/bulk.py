@@ -8,23 +8,20 @@ as in an unbroken run, and so is every digit of the output.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
-
-from filelock import FileLock, Timeout
 
 from kexue.errors import DataError, OptionError
 from kexue.extraction.document import Document
 from kexue.extraction.formats.source import decode_utf8
 from kexue.files import write_json
 from kexue.pipelines.extractor import CHUNK, Extractor, in_chunks
+from kexue.pipelines.resuming import alone, fingerprint, refuse_another
 
 TEXT_SUFFIXES = (".txt", ".text")
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
@@ -44,20 +41,37 @@ def read_stream(lines: Iterable[bytes], *, source: str) -> Iterator[Document]:
     Which of the two is decided by the suffix of `source`, else by the first line. Blank lines are passed over; a
     document without an id has its line number as `meta["line"]`. Raises `DataError` with the line for what is neither.
     """
-    json_lines = _by_suffix(source)
+    json_lines = by_suffix(source)
     for number, raw in enumerate(lines, start=1):
-        line = decode_utf8(raw, source, line=number).rstrip("\r\n")
-        if not line.strip():
+        line = decode_line(raw, source, number)
+        if line is None:
             continue
         if json_lines is None:
-            json_lines = line.lstrip().startswith("{")
-        document = _from_json(line, source, number) if json_lines else Document(line)
-        if document.id is None:
-            document.meta.setdefault("line", number)
-        yield document
+            json_lines = looks_like_json(line)
+        yield document_of(line, source, number, json_lines=json_lines)
 
 
-def _by_suffix(source: str) -> bool | None:
+def decode_line(raw: bytes, source: str, number: int) -> str | None:
+    """The text of a line, None for a blank one; raises `DataError` where it is not UTF-8."""
+    line = decode_utf8(raw, source, line=number).rstrip("\r\n")
+    return line if line.strip() else None
+
+
+def document_of(line: str, source: str, number: int, *, json_lines: bool) -> Document:
+    """The document that a line holds; raises `DataError` with the line where it holds none."""
+    document = _from_json(line, source, number) if json_lines else Document(line)
+    if document.id is None:
+        document.meta.setdefault("line", number)
+    return document
+
+
+def looks_like_json(line: str) -> bool:
+    """Whether the first line of a file that says nothing by its suffix begins a JSON object."""
+    return line.lstrip().startswith("{")
+
+
+def by_suffix(source: str) -> bool | None:
+    """Whether the lines of a file of this name are JSON (True) or plain text (False); None where it does not say."""
     suffix = Path(source).suffix.lower()
     return True if suffix in JSON_SUFFIXES else False if suffix in TEXT_SUFFIXES else None
 
@@ -65,11 +79,10 @@ def _by_suffix(source: str) -> bool | None:
 def _from_json(line: str, source: str, number: int) -> Document:
     try:
         record = json.loads(line)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # broken, a number of thousands of digits, nested too deep
+        said = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
         raise DataError(
-            f'is not a JSON record ({error.msg} at column {error.colno}); one object with a "text" on each line',
-            path=source,
-            line=number,
+            f'is not a JSON record ({said}); one object with a "text" on each line', path=source, line=number
         ) from None
     if not isinstance(record, dict) or not isinstance(record.get("text"), str):
         raise DataError('has no string "text"', path=source, line=number)
@@ -85,12 +98,13 @@ def extract_stream(
     """Write one JSON object a line for each document, chunk by chunk; returns how many."""
     count = 0
     for part in in_chunks(documents, chunk):
-        _write(extractor.extract(part, **options), output)
+        write_lines(extractor.extract(part, **options), output)
         count += len(part)
     return count
 
 
-def _write(documents: Iterable[Document], output: IO[bytes]) -> None:
+def write_lines(documents: Iterable[Document], output: IO[bytes]) -> None:
+    """Write one JSON object a line for each document, and flush."""
     for document in documents:
         line = json.dumps(document.to_json(), ensure_ascii=False) + "\n"
         # A lone surrogate has no UTF-8; written with a backslash it is the JSON escape that it was read from.
@@ -118,17 +132,16 @@ def extract_file(
     partial = output.with_name(output.name + ".partial")
     job = output.with_name(output.name + ".partial.job")
     output.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(partial):
-        _claim(
-            partial, job, {"input": _fingerprint(source), **_identity(extractor), "options": options | {"chunk": chunk}}
-        )
+    with alone(partial.with_name(partial.name + ".lock"), partial):
+        identity = {"input": _fingerprint(source), **identity_of(extractor), "options": options | {"chunk": chunk}}
+        _claim(partial, job, identity)
         done = _completed(partial, chunk)
         with source.open("rb") as file, partial.open("ab") as sink:
             documents = read_stream(file, source=str(source))
             for _ in islice(documents, done):
                 pass
             for part in in_chunks(documents, chunk):
-                _write(extractor.extract(part, **options), sink)
+                write_lines(extractor.extract(part, **options), sink)
                 os.fsync(sink.fileno())
                 done += len(part)
                 report(Progress(done, file.tell()))
@@ -137,24 +150,7 @@ def extract_file(
     return done
 
 
-@contextmanager
-def _alone(partial: Path) -> Iterator[None]:
-    """Hold a partial output for this process; the system lets go of it however the process ends."""
-    lock = FileLock(partial.with_name(partial.name + ".lock"), timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise OptionError(
-            f"{partial} is being written by another process; wait for it, or choose another output"
-        ) from None
-    try:
-        yield
-    finally:
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
-
-
-def _identity(extractor: Extractor) -> dict[str, Any]:
+def identity_of(extractor: Extractor) -> dict[str, Any]:
     """What of an extractor decides its results."""
     return {
         "model": extractor.fingerprint,
@@ -165,30 +161,16 @@ def _identity(extractor: Extractor) -> dict[str, Any]:
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:
-    """Size and digest of both ends: enough to notice that it is another file, fast for a large one."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            head = file.read(2**20)
-            file.seek(max(0, size - 2**20))
-            digest = hashlib.sha256(head + file.read()).hexdigest()
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", path=path) from None
-    if not size:
+    found = fingerprint(path)
+    if not found["bytes"]:
         raise DataError("is empty: there is nothing to extract from", path=path)
-    return {"bytes": size, "sha256_of_ends": digest}
+    return found
 
 
 def _claim(partial: Path, job: Path, identity: dict[str, Any]) -> None:
     """Start a partial output, or make sure that the one there is the beginning of this job."""
     if partial.exists() and job.exists():
-        before, now = json.loads(job.read_text(encoding="utf-8")), json.loads(json.dumps(identity))
-        changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
-        if changed:
-            raise OptionError(
-                f"{partial} was begun with another {' and '.join(changed)}: remove it to start anew, "
-                "or give what it was begun with to continue"
-            )
+        refuse_another(partial, json.loads(job.read_text(encoding="utf-8")), identity)
         return
     partial.unlink(missing_ok=True)
     write_json(job, identity)

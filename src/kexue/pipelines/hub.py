@@ -26,6 +26,12 @@ def local_folder(name_or_folder: str | Path) -> Path:
         ) from None
 
 
+def resolved(name_or_folder: str) -> str:
+    """A folder by its full name, for processes that run elsewhere; a hub id as it is."""
+    folder = Path(name_or_folder)
+    return str(folder.resolve()) if folder.is_dir() else name_or_folder
+
+
 def _looks_like_hub_id(name: str) -> bool:
     parts = name.split("/")
     return len(parts) == 2 and all(part and not part.startswith(".") for part in parts)

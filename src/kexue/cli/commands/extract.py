@@ -10,10 +10,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from kexue.cli.console import err, quiet
+from kexue.cli.bulk import (
+    PANEL,
+    CpusPerWorker,
+    EngineName,
+    GpusPerWorker,
+    ShardProgress,
+    ShardSize,
+    Workers,
+    choose_engine,
+)
+from kexue.cli.console import err, quiet, say
 
 if TYPE_CHECKING:
+    from kexue.pipelines.bulk_extraction import ExtractionOptions
     from kexue.pipelines.extractor import Extractor
+    from kexue.pipelines.sharded import Engine
 
 STREAM_CHUNK = 256  # documents that are read from a pipe before their results are written
 
@@ -22,7 +34,10 @@ def extract(
     model: Annotated[str, typer.Argument(help="Folder of a trained model, or its hub id.")],
     input: Annotated[
         Path | None,
-        typer.Argument(help='Text, one document a line, or JSON Lines with a "text"; stdin where left out.'),
+        typer.Argument(
+            help='Text, one document a line, or JSON Lines with a "text"; stdin where left out. A folder or a pattern '
+            "of such files and of Parquet becomes a folder of shards."
+        ),
     ] = None,
     output: Annotated[
         Path | None,
@@ -41,24 +56,45 @@ def extract(
     compile: Annotated[
         bool, typer.Option("--compile", help="Compile the encoder first, for about a minute; then it runs faster.")
     ] = False,
+    engine: EngineName = "plain",
+    workers: Workers = None,
+    cpus_per_worker: CpusPerWorker = 1,
+    gpus_per_worker: GpusPerWorker = None,
+    shard_size: ShardSize = None,
+    format: Annotated[str, typer.Option(help="Of the shards: jsonl or parquet.", rich_help_panel=PANEL)] = "jsonl",
+    max_characters: Annotated[
+        int | None,
+        typer.Option(min=1, help="Longer documents are put into quarantine; a million.", rich_help_panel=PANEL),
+    ] = None,
 ) -> None:
     """Find entities and relations in text.
 
     Example: `echo "Aspirin caused a rash." | kexue extract runs/mine`
+
+    Example: `kexue extract runs/mine texts/ --output facts/ --engine ray --workers 8`
     """
     from kexue.errors import DataError, OptionError
-    from kexue.pipelines.extractor import Extractor
+    from kexue.pipelines.bulk_extraction import ExtractionOptions
+    from kexue.pipelines.pieces import is_bulk
+    from kexue.pipelines.reading import MAX_CHARACTERS
 
     quiet()
     if output is not None and input is None:
         raise OptionError("--output needs an INPUT file, so that an interrupted run can resume; or redirect stdout")
+    most = max_characters or MAX_CHARACTERS
+    options = ExtractionOptions(precision, threshold, dtype, batch_tokens, most, format, compile)  # type: ignore[arg-type]
+    chosen = choose_engine(engine, workers, cpus_per_worker, gpus_per_worker, device)
+    shards = engine == "ray" or shard_size is not None or format != "jsonl" or max_characters is not None
+    if input is not None and (shards or is_bulk(input)):
+        if output is None:
+            raise OptionError(f"{input}: shards are written to a folder: name it with --output FOLDER")
+        _to_folder(model, input, output, options, shard_size, chosen)
+        return
+    if shards:
+        raise OptionError("shards need an INPUT file, folder or pattern, and --output FOLDER")
     if input is not None and not input.is_file():
         raise DataError("there is no such file", path=input)
-    extractor = Extractor.from_pretrained(model, device=device, dtype=dtype, compile=compile)  # type: ignore[arg-type]
-    if precision is not None:
-        extractor = extractor.with_precision(precision)
-    if threshold is not None:
-        extractor = extractor.with_threshold(threshold)
+    extractor = options.load(model, device)
     if input is None or output is None:
         _to_stdout(extractor, input, batch_tokens)
     else:
@@ -97,3 +133,30 @@ def _to_file(extractor: Extractor, input: Path, output: Path, batch_tokens: int 
 
         count = extract_file(extractor, input, output, report=report, batch_tokens=batch_tokens)
     err.print(f"{count} documents -> {output}", highlight=False, markup=False)
+
+
+def _to_folder(
+    model: str,
+    input: Path,
+    output: Path,
+    options: ExtractionOptions,
+    shard_size: int | None,
+    engine: Engine,
+) -> None:
+    from kexue.pipelines.bulk_extraction import extract_folder
+    from kexue.pipelines.pieces import SHARD_SIZE
+    from kexue.pipelines.sharded import QUARANTINE
+
+    with ShardProgress("extracting", "documents") as report:
+        total = extract_folder(
+            model,
+            input,
+            output,
+            options,
+            shard_size=shard_size or SHARD_SIZE,
+            engine=engine,
+            report=report,
+        )
+    if total.rejected:
+        say(f"{total.rejected} could not be read as documents: {output / QUARANTINE} has them and why")
+    say(f"{total.items} documents in {total.done} shards -> {output}")

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kexue.cli.bulk import CpusPerWorker, EngineName, GpusPerWorker, ShardProgress, ShardSize, Workers, choose_engine
 from kexue.cli.console import err, out, quiet
+
+if TYPE_CHECKING:
+    from kexue.pipelines.bulk_drawing import DrawingOptions
+    from kexue.pipelines.sharded import Engine
 
 
 def generate(
@@ -36,22 +41,35 @@ def generate(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A field of the sampler, e.g. --set eta=0.5.")
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; the best there is where left out.")] = None,
+    engine: EngineName = "plain",
+    workers: Workers = None,
+    cpus_per_worker: CpusPerWorker = 1,
+    gpus_per_worker: GpusPerWorker = None,
+    shard_size: ShardSize = None,
 ) -> None:
     """Draw images.
 
     Example: `kexue generate runs/digits --num 64 --sampler ddim --steps 20 --output grid.png`
+
+    Example: `kexue generate runs/digits --num 100000 --output images/ --engine ray --workers 8`
     """
     from itertools import cycle, islice
 
     from kexue.diffusion.configuration import part_from_json
     from kexue.diffusion.samplers import SAMPLERS
+    from kexue.pipelines.bulk_drawing import DrawingOptions
     from kexue.pipelines.drawing import check_output, draw_to_file
     from kexue.pipelines.generator import Condition, Generator
     from kexue.training.recipe import parse_assignments
 
     quiet()
+    chosen_engine = choose_engine(engine, workers, cpus_per_worker, gpus_per_worker, device)
     check_output(output)
     chosen = part_from_json({"name": sampler} | parse_assignments(set_ or []), "sampler", SAMPLERS)
+    if engine == "ray" or shard_size:
+        options = DrawingOptions(chosen, steps, seed, tuple(label or ()), guidance, clip, batch_size)
+        _to_folder(model, output, options, num, shard_size, chosen_engine)
+        return
     generator = Generator.from_pretrained(model, device=device)
     labels = list(islice(cycle(label), num)) if label else None
     draw_to_file(
@@ -65,4 +83,30 @@ def generate(
         batch_size=batch_size,
         console=err,
     )
+    out.print(str(output), highlight=False, markup=False)
+
+
+def _to_folder(
+    model: str,
+    output: Path,
+    options: DrawingOptions,
+    num: int,
+    shard_size: int | None,
+    engine: Engine,
+) -> None:
+    from kexue.errors import OptionError
+    from kexue.pipelines.bulk_drawing import SHARD_SIZE, draw_folder
+
+    if output.suffix:
+        raise OptionError(f"{output}: shards of images are written to a folder: name it with --output FOLDER")
+    with ShardProgress("drawing", "images") as report:
+        draw_folder(
+            model,
+            output,
+            options,
+            num=num,
+            shard_size=shard_size or SHARD_SIZE,
+            engine=engine,
+            report=report,
+        )
     out.print(str(output), highlight=False, markup=False)
