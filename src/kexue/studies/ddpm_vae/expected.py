@@ -1,0 +1,105 @@
+"""The bound in the mean over data, in nats, without drawing anything.
+
+Each term is linear in E|x_0 - x_0(x_t)|^2, so that with this number, u(t), the whole bound is known:
+
+    prior    alpha_1^2 E x_0^2 / (2 sigma_1^2)
+    step     (r - 1 - log r + on_x0^2 u / V) / 2,   r = variance of the posterior / V
+    last     (u / V + log(2 pi V)) / 2
+
+for one dimension, with V the variance of the model's step. That of the least bound is the posterior's plus
+on_x0^2 u (Su, kexue.fm/archives/9245, 2022).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kexue.diffusion.bound import step_divergence
+from kexue.diffusion.exact import MixtureData
+from kexue.diffusion.schedules import Schedule
+
+POINTS = 6001
+REACH = 12.0
+Variance = Callable[[Schedule, Tensor, Tensor, Tensor], Tensor]
+"""variance(schedule, t, s, u) -> V."""
+
+
+def grid_over(data: MixtureData) -> tuple[Tensor, Tensor]:
+    """Points [POINTS, 1] that hold all of the law, and their share of it times the distance to the next."""
+    far = float((data.means[:, 0].abs() + REACH * data.stds).max())
+    x = torch.linspace(-far, far, POINTS, dtype=torch.float64)[:, None]
+    return x, data.log_prob(x).exp() * (x[1, 0] - x[0, 0])
+
+
+def entropy(data: MixtureData) -> float:
+    """-E log p, which no bound is below."""
+    x, share = grid_over(data)
+    return float(-(share * data.log_prob(x)).sum())
+
+
+def second_moment(data: MixtureData) -> float:
+    """E x_0^2."""
+    return float((data.weights * (data.means[:, 0].square() + data.stds.square())).sum())
+
+
+def uncertainty(data: MixtureData, schedule: Schedule, t: float) -> float:
+    """u(t) of the exact denoiser: E x_0^2 - E x_0(x_t)^2, by the trapezoid rule."""
+    x, share = grid_over(data.at(schedule, t))
+    said = data.denoiser(schedule)(x, torch.full((len(x),), t, dtype=torch.float64)).x0[:, 0]
+    return second_moment(data) - float((share * said.square()).sum())
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Terms in nats: of the prior, of the steps from the noise to the data, of the last."""
+
+    prior: float
+    steps: list[float]
+    last: float
+
+    @property
+    def total(self) -> float:
+        """The bound."""
+        return self.prior + sum(self.steps) + self.last
+
+
+def bound(data: MixtureData, schedule: Schedule, num_steps: int, variance: Variance) -> Bound:
+    """Of a chain of `num_steps` equal steps of t."""
+    ends = torch.arange(num_steps, -1, -1, dtype=torch.float64) / num_steps
+    alpha = float(schedule.alpha(ends[0]))
+    terms = []
+    for t, s in zip(ends[:-1], ends[1:], strict=True):
+        u = torch.tensor([uncertainty(data, schedule, float(t))], dtype=torch.float64)
+        v = variance(schedule, t, s, u)
+        terms.append(
+            (u / v + torch.log(2 * math.pi * v)) / 2 if s == 0 else step_divergence(schedule, t, s, u, v, dim=1)
+        )
+    numbers = [float(term) for term in terms]
+    prior = alpha**2 * second_moment(data) / (2 * schedule.prior_std**2)
+    return Bound(prior, numbers[:-1], numbers[-1])
+
+
+def added(schedule: Schedule, t: Tensor, s: Tensor, u: Tensor) -> Tensor:
+    """beta^2, what the step of the forward chain adds."""
+    return schedule.step_sigma(t, s).square() + 0 * u
+
+
+def posterior(schedule: Schedule, t: Tensor, s: Tensor, u: Tensor) -> Tensor:
+    """beta~^2; at the first step, where it is 0, that of the second."""
+    if s == 0:
+        t, s = 2 * t, t
+    return schedule.posterior(t, s).variance + 0 * u
+
+
+def best(schedule: Schedule, t: Tensor, s: Tensor, u: Tensor) -> Tensor:
+    """beta~^2 and what is not known of x_0."""
+    step = schedule.posterior(t, s)
+    return step.variance + step.on_x0.square() * u
+
+
+VARIANCES: dict[str, Variance] = {"beta": added, "beta~": posterior, "best": best}
