@@ -33,5 +33,10 @@ def add_verdicts(page: Page, claims: Sequence[Claim]) -> None:
     page.heading("Verdict")
     page.table(
         ["claim", "verdict", "because"],
-        [[claim.says, f"**{claim.verdict}**", claim.because] for claim in claims],
+        [[_cell(claim.says), f"**{claim.verdict}**", _cell(claim.because)] for claim in claims],
     )
+
+
+def _cell(text: str) -> str:
+    """With the sign that would end a cell escaped."""
+    return text.replace("|", "\\|")

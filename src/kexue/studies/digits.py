@@ -71,6 +71,11 @@ class Digits:
         return Moments.of(self.features(self.held_out))
 
     @cached_property
+    def floor(self) -> float:
+        """The distance of the training digits: no sample need be nearer."""
+        return frechet_distance(Moments.of(self.features(self.train)), self.truth)
+
+    @cached_property
     def usual_distance(self) -> float:
         """Of a held-out digit to the nearest training digit, in the mean."""
         return self._nearest(self.held_out)

@@ -22,36 +22,10 @@ from torch import Tensor
 from kexue.diffusion.bound import step_divergence
 from kexue.diffusion.exact import MixtureData
 from kexue.diffusion.schedules import Schedule
+from kexue.studies.laws import second_moment, uncertainty
 
-POINTS = 6001
-REACH = 12.0
 Variance = Callable[[Schedule, Tensor, Tensor, Tensor], Tensor]
 """variance(schedule, t, s, u) -> V."""
-
-
-def grid_over(data: MixtureData) -> tuple[Tensor, Tensor]:
-    """Points [POINTS, 1] that hold all of the law, and their share of it times the distance to the next."""
-    far = float((data.means[:, 0].abs() + REACH * data.stds).max())
-    x = torch.linspace(-far, far, POINTS, dtype=torch.float64)[:, None]
-    return x, data.log_prob(x).exp() * (x[1, 0] - x[0, 0])
-
-
-def entropy(data: MixtureData) -> float:
-    """-E log p, which no bound is below."""
-    x, share = grid_over(data)
-    return float(-(share * data.log_prob(x)).sum())
-
-
-def second_moment(data: MixtureData) -> float:
-    """E x_0^2."""
-    return float((data.weights * (data.means[:, 0].square() + data.stds.square())).sum())
-
-
-def uncertainty(data: MixtureData, schedule: Schedule, t: float) -> float:
-    """u(t) of the exact denoiser: E x_0^2 - E x_0(x_t)^2, by the trapezoid rule."""
-    x, share = grid_over(data.at(schedule, t))
-    said = data.denoiser(schedule)(x, torch.full((len(x),), t, dtype=torch.float64)).x0[:, 0]
-    return second_moment(data) - float((share * said.square()).sum())
 
 
 @dataclass(frozen=True)

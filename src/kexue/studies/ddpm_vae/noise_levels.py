@@ -11,8 +11,9 @@ from kexue.diffusion import ArticleLimit, ArticleSchedule, DiscreteBetas
 from kexue.diffusion.exact import MixtureData
 from kexue.diffusion.schedules import Schedule, linear_betas
 from kexue.studies.claims import Claim, judge
-from kexue.studies.ddpm_vae.expected import best, bound, entropy
+from kexue.studies.ddpm_vae.expected import best, bound
 from kexue.studies.lab import Lab
+from kexue.studies.laws import entropy
 from kexue.studies.page import Page
 from kexue.studies.pictures import Pictures
 

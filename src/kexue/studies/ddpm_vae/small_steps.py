@@ -11,8 +11,9 @@ import torch
 from kexue.diffusion import ArticleLimit, variational_bound
 from kexue.diffusion.exact import MixtureData, f64
 from kexue.studies.claims import Claim, judge
-from kexue.studies.ddpm_vae.expected import VARIANCES, bound, entropy
+from kexue.studies.ddpm_vae.expected import VARIANCES, bound
 from kexue.studies.lab import Lab
+from kexue.studies.laws import entropy
 from kexue.studies.page import Page
 from kexue.studies.pictures import Pictures
 
