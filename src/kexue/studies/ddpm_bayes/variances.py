@@ -20,20 +20,25 @@ KINDS = ("beta~", "beta", "right")
 
 
 def measure(lab: Lab) -> Any:
-    """The variance of what is sampled over that of the data, by kind, variance and number of steps."""
-    variances = lab.pick((POINT, 1.0), (POINT, 1e-3, 0.05, 0.25, 0.5, 1.0, 4.0))
+    """The variance of what is sampled, over that of the data where these are no single point.
+
+    By kind, variance and number of steps.
+    """
+    variances = lab.pick((0.0, 1.0), (0.0, 1e-3, 0.05, 0.25, 0.5, 1.0, 4.0))
     lengths = lab.pick((10,), (10, 20, 50, 100, 200, 500, 1000))
     return {
-        kind: {f"{variance:g}": {str(num): _ratio(kind, variance, num) for num in lengths} for variance in variances}
+        kind: {
+            f"{variance:g}": {str(num): _sampled(kind, variance, num) / (variance or 1.0) for num in lengths}
+            for variance in variances
+        }
         for kind in KINDS
     }
 
 
-def _ratio(kind: str, variance: float, num_steps: int) -> float:
+def _sampled(kind: str, variance: float, num_steps: int) -> float:
     times = UniformTime().times(SCHEDULE, num_steps)
     start = marginal(SCHEDULE, 1.0, variance)
-    got = variance_of(_sampler(kind, variance), SCHEDULE, times, variance, start=start, last_noise=True)
-    return got / variance
+    return variance_of(_sampler(kind, variance), SCHEDULE, times, variance, start=start, last_noise=True)
 
 
 def _sampler(kind: str, variance: float) -> Sampler:
