@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -47,7 +48,7 @@ def bound(data: MixtureData, schedule: Schedule, num_steps: int, variance: Varia
     ends = torch.arange(num_steps, -1, -1, dtype=torch.float64) / num_steps
     alpha = float(schedule.alpha(ends[0]))
     terms = []
-    for t, s in zip(ends[:-1], ends[1:], strict=True):
+    for t, s in pairwise(ends):
         u = torch.tensor([uncertainty(data, schedule, float(t))], dtype=torch.float64)
         v = variance(schedule, t, s, u)
         terms.append(
