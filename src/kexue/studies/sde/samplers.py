@@ -1,0 +1,194 @@
+"""What a network call buys: samplers of the SDE, of the flow, and both, with the exact score and with a learnt one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache, partial
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kexue.diffusion import (
+    DDIM,
+    Adams,
+    ArticleSchedule,
+    Denoiser,
+    Euler,
+    EulerMaruyama,
+    Heun,
+    PredictorCorrector,
+    ReverseDiffusion,
+    Sampler,
+    Simple,
+    UniformTime,
+    sample,
+    training_loss,
+)
+from kexue.diffusion.exact import MixtureData, f64, marginal, variance_of
+from kexue.studies.claims import Claim, judge
+from kexue.studies.lab import Lab
+from kexue.studies.laws import levels, wasserstein
+from kexue.studies.networks import Form, Training, draw_noise, draw_times, make, train
+from kexue.studies.page import Page
+from kexue.studies.pictures import Pictures
+
+SCHEDULE = ArticleSchedule()
+DATA = MixtureData.three_modes()
+SAMPLERS: dict[str, tuple[Sampler, int]] = {
+    "Euler-Maruyama": (EulerMaruyama(), 1),
+    "reverse diffusion": (ReverseDiffusion(), 1),
+    "predictor-corrector": (PredictorCorrector(), 2),
+    "DDPM (eta = 1)": (DDIM(1.0), 1),
+    "DDIM (eta = 0)": (DDIM(0.0), 1),
+    "flow, Euler in t": (Euler(), 1),
+    "flow, Heun": (Heun(), 2),
+    "flow, Adams": (Adams(), 1),
+}
+"""With the network calls of a step."""
+STOCHASTIC = ("Euler-Maruyama", "reverse diffusion", "predictor-corrector", "DDPM (eta = 1)")
+SNR = 0.16
+
+
+def measure(lab: Lab) -> Any:
+    """W2 by score, sampler and calls; the variance where a predictor-corrector ends up."""
+    calls, num = lab.pick((10,), (10, 20, 50, 100, 200, 1000)), lab.pick(500, 20_000, 400_000)
+    found = {
+        kind: {
+            name: {
+                str(n): lab.keep(f"{kind}, {name}, {n}", partial(_distance, lab, kind, sampler, n // each, num))
+                for n in calls
+            }
+            for name, (sampler, each) in SAMPLERS.items()
+        }
+        for kind in ("exact", "learnt")
+    }
+    floor = wasserstein(DATA.sample(num, seed=lab.seed), DATA)[1]
+    return {"found": found, "floor": floor, "num": num, "corrected": _corrected(lab)}
+
+
+def _distance(lab: Lab, kind: str, sampler: Sampler, num_steps: int, num: int) -> float:
+    generator = lab.generator(num_steps)
+    noise = torch.special.ndtri(levels(num))[torch.randperm(num, generator=generator), None]
+    denoise = DATA.denoiser(SCHEDULE) if kind == "exact" else learnt(lab.options.scale, lab.seed)
+    start = noise if kind == "exact" else noise.float()
+    return wasserstein(sample(denoise, SCHEDULE, start, sampler, num_steps, generator, grid=UniformTime()), DATA)[1]
+
+
+@cache
+def learnt(scale: str, seed: int) -> Denoiser:
+    """A small network that learnt eps from draws of the data."""
+    form, training = (Form(16, 1), Training(20, 16)) if scale == "quick" else (Form(64, 2), Training(6000, 512))
+    x = DATA.sample(100_000, seed=seed).float()
+
+    def loss(denoise: Denoiser, x0: Tensor, generator: torch.Generator) -> Tensor:
+        t = draw_times(len(x0), generator, x0.device)
+        return training_loss(denoise, SCHEDULE, Simple(), x0, t, draw_noise(x0, generator)).mean()
+
+    return train(make(1, form, seed), loss, x, training, seed, schedule=SCHEDULE)
+
+
+def _corrected(lab: Lab) -> dict[str, dict[str, float]]:
+    """Variance over the data's for N(0, 0.25): ours by steps, and the published rule of a step, which is 1 + snr^2."""
+    lengths = lab.pick((50,), (50, 200, 1000, 4000))
+    ours = {str(num): _variance(num) for num in lengths}
+    return {"ours": ours, "published": {str(num): _published(num) for num in lengths}}
+
+
+def _variance(num_steps: int) -> float:
+    times = UniformTime().times(SCHEDULE, num_steps)
+    start = marginal(SCHEDULE, 1.0, 0.25)
+    return variance_of(PredictorCorrector(snr=SNR), SCHEDULE, times, 0.25, start=start) / 0.25
+
+
+def _published(num_steps: int) -> float:
+    """Song et al.'s corrector, step 2 (snr |z| / |score|)^2, in the limit of many dimensions, after every step."""
+    times = UniformTime().times(SCHEDULE, num_steps)
+    p = marginal(SCHEDULE, 1.0, 0.25)
+    for t, s in pairwise(times):
+        here, there = marginal(SCHEDULE, float(t), 0.25), marginal(SCHEDULE, float(s), 0.25)
+        r, beta = float(SCHEDULE.step_alpha(t, s)), float(SCHEDULE.step_sigma(t, s))
+        p = (2 - r - beta**2 / here) ** 2 * p + (beta**2 if s > 0 else 0.0)
+        step = 2 * SNR**2 * there**2 / p
+        p = (1 - step / there) ** 2 * p + 2 * step
+    return p / float(f64(0.25))
+
+
+def show(result: Any, page: Page, pictures: Pictures) -> Sequence[Claim]:
+    """Tables for the exact and the learnt score, a picture."""
+    page.heading("Samplers")
+    page.text(
+        f"""Three modes, equal steps of t: W2 of {result["num"]:,} samples to the data by network calls
+        ({result["floor"]:.4f} for as many draws of the data). Above with the exact score, below with that of a small network
+        trained on draws."""
+    )
+    for kind in ("exact", "learnt"):
+        rows = result["found"][kind]
+        calls = list(rows["DDIM (eta = 0)"])
+        page.table(
+            [f"{kind} score", *(f"{num} calls" for num in calls)],
+            [[name, *(f"{value:.4f}" for value in values.values())] for name, values in rows.items()],
+        )
+    pictures.draw(page, "samplers", "Distance to the data by network calls", _plot(result), (10, 4.4))
+    page.text(
+        f"""N(0, 0.25): the variance of what predictor-corrector samples over that of the data, snr {SNR}, by steps. The
+        published rule for the corrector's step, 2 (snr |z| / |score|)², adds snr² at every level, the last too; ours,
+        2 (snr sigma)², does not."""
+    )
+    corrected = result["corrected"]
+    lengths = list(corrected["ours"])
+    page.table(
+        ["corrector's step", *(f"{num} steps" for num in lengths)],
+        [[name, *(f"{values[num]:.4f}" for num in lengths)] for name, values in corrected.items()],
+    )
+    return _claims(result)
+
+
+def _plot(result: Any) -> Any:
+    def plot(figure: Any) -> None:
+        for panel, kind in zip(figure.subplots(1, 2, sharey=True), ("exact", "learnt"), strict=True):
+            for name, values in result["found"][kind].items():
+                style = "o--" if name in STOCHASTIC else "s-"
+                panel.plot([int(num) for num in values], list(values.values()), style, label=name, markersize=4)
+            panel.axhline(result["floor"], color="black", linewidth=0.8, linestyle=":")
+            panel.set(xscale="log", yscale="log", xlabel="network calls", title=f"{kind} score")
+            panel.set_ylabel("W2 to the data (units of the data)")
+            panel.grid(alpha=0.3)
+        panel.legend(fontsize=7, ncols=2)
+
+    return plot
+
+
+def _claims(result: Any) -> list[Claim]:
+    exact, learnt_ = result["found"]["exact"], result["found"]["learnt"]
+    calls = list(exact["DDIM (eta = 0)"])
+    few = calls[min(2, len(calls) - 1)]
+    flows = [name for name in SAMPLERS if name not in STOCHASTIC]
+    best = {kind: min(rows, key=lambda name, rows=rows: rows[name][few]) for kind, rows in result["found"].items()}
+    ends = {kind: [rows[name][calls[-1]] for name in SAMPLERS] for kind, rows in result["found"].items()}
+    published, ours = (result["corrected"][name] for name in ("published", "ours"))
+    last = list(ours)[-1]
+    return [
+        judge(
+            "One network serves every sampler: all reach the data with enough steps",
+            max(ends["exact"]) < 0.05,
+            f"W2 {min(ends['exact']):.4f} to {max(ends['exact']):.4f} with the exact score at {calls[-1]} calls, "
+            f"{min(ends['learnt']):.4f} to {max(ends['learnt']):.4f} with the learnt one",
+        ),
+        judge(
+            "The SDE needs more steps than the flow for equal error",
+            all(name in flows for name in best.values()),
+            f"at {few} calls the nearest is {best['exact']} ({exact[best['exact']][few]:.4f}; Euler-Maruyama "
+            f"{exact['Euler-Maruyama'][few]:.4f}) with the exact score, {best['learnt']} "
+            f"({learnt_[best['learnt']][few]:.4f}; {learnt_['Euler-Maruyama'][few]:.4f}) with the learnt one",
+            partly=any(name in flows for name in best.values()),
+        ),
+        judge(
+            "Corrector steps bring the samples to the law (Song et al. 2021)",
+            abs(published[last] - 1) < 0.005,
+            f"with the published step the variance stays at {published[last]:.4f} of the data's at {last} steps, as snr² "
+            f"never goes; with one in proportion to sigma² it is {ours[last]:.4f}",
+            partly=abs(ours[last] - 1) < 0.01,
+        ),
+    ]
