@@ -22,6 +22,7 @@ from kexue.diffusion.grids import TimeGrid, UniformTime
 from kexue.diffusion.images.packaged import packaged_path
 from kexue.diffusion.metrics import Moments, frechet_distance
 from kexue.diffusion.schedules import Schedule
+from kexue.studies.lab import Lab
 from kexue.studies.networks import SCHEDULE
 
 NUM_HELD_OUT = 597
@@ -100,6 +101,11 @@ def digits() -> Digits:
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
     x = (images[order, None].float() * (2 / MAX_VALUE)) - 1
     return Digits(x[NUM_HELD_OUT:], x[:NUM_HELD_OUT], labels[order][NUM_HELD_OUT:])
+
+
+def num_drawn(lab: Lab) -> int:
+    """How many samples are judged."""
+    return lab.pick(40, 600, 5000)
 
 
 def draw(

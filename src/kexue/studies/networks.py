@@ -1,6 +1,6 @@
 """Small networks for the studies of diffusion, and the one loop that trains them.
 
-    h = x W + T(t),    h <- h + W'' silu(W' norm(h)),    out = norm(h) W'''
+    h = x W,    h <- h + W'' silu(W' norm(h + T(t))),    out = norm(h) W''' + g(t) x
 
 A residual perceptron: on 8 x 8 digits a step takes milliseconds, so that many trainings with several seeds fit into
 minutes. What differs between two trainings is an argument; everything else, the order of the data too, is the same.
@@ -10,17 +10,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from kexue.diffusion import EPS, ArticleSchedule, Denoiser, NetworkDenoiser, Parameterization, Schedule
+from kexue.diffusion import EPS, ArticleLimit, Denoiser, NetworkDenoiser, Parameterization, Schedule, training_loss
+from kexue.diffusion.objectives import Objective
+from kexue.studies.lab import Lab
 
 NUM_TIMES = 1000
+EVERY = 10
 NORMS: dict[str, Callable[[int], nn.Module]] = {"layer": nn.LayerNorm, "batch": nn.BatchNorm1d, "none": nn.Identity}
-SCHEDULE = ArticleSchedule()
+SCHEDULE = ArticleLimit()
+"""exp(-5 t^2): what a chain of 1000 steps tends to, and quicker to compute."""
 Loss = Callable[[Denoiser, Tensor, torch.Generator], Tensor]
 """loss(denoise, x0, generator) -> a number."""
 
@@ -29,8 +33,8 @@ Loss = Callable[[Denoiser, Tensor, torch.Generator], Tensor]
 class Form:
     """Of a network: width, blocks, `norm` as in `NORMS`, times as a table of trained vectors or as waves."""
 
-    width: int = 256
-    blocks: int = 3
+    width: int = 128
+    blocks: int = 2
     norm: str = "layer"
     table: bool = False
 
@@ -49,6 +53,7 @@ class Perceptron(nn.Module):
         )
         self.shifts = nn.ModuleList(nn.Linear(width, width) for _ in range(form.blocks))
         self.outer = nn.Sequential(NORMS[form.norm](width), nn.Linear(width, dim))
+        self.gate = nn.Linear(width, 1)
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
         """What the parameterization says."""
@@ -57,8 +62,8 @@ class Perceptron(nn.Module):
         h = self.inner(x_t.flatten(1))
         for block, shift in zip(self.blocks, self.shifts, strict=True):
             h = h + block(h + shift(times))
-        out: Tensor = self.outer(h).reshape(x_t.shape)
-        return out
+        out: Tensor = self.outer(h) + self.gate(times) * x_t.flatten(1)
+        return out.reshape(x_t.shape)
 
 
 class Waves(nn.Module):
@@ -78,12 +83,15 @@ class Waves(nn.Module):
 
 @dataclass(frozen=True)
 class Training:
-    """Steps of Adam, whose rate falls as a cosine, on batches drawn anew; the mean of the weights is kept."""
+    """Steps of Adam, whose rate falls as a cosine, on batches drawn anew; a moving mean of the weights is kept.
 
-    steps: int = 3000
-    batch_size: int = 128
-    learning_rate: float = 1e-3
-    ema: float = 0.995
+    The mean takes in every `EVERY`th step, with `ema` as its decay.
+    """
+
+    steps: int = 1500
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    ema: float = 0.95
 
 
 def train(
@@ -99,17 +107,36 @@ def train(
     """The denoiser after training on x[num, ...], where that lies."""
     network = network.to(x.device).train()
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(training.ema), use_buffers=True)
-    optimizer = torch.optim.Adam(network.parameters(), training.learning_rate)
+    optimizer = torch.optim.Adam(network.parameters(), training.learning_rate, fused=True)
     rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, training.steps)
     generator = torch.Generator().manual_seed(seed)
-    for _ in range(training.steps):
+    for step in range(training.steps):
         chosen = torch.randint(len(x), (training.batch_size,), generator=generator).to(x.device)
         optimizer.zero_grad()
         loss(NetworkDenoiser(network, schedule, parameterization), x[chosen], generator).backward()
         optimizer.step()
-        average.update_parameters(network)
         rate.step()
+        if step % EVERY == 0:
+            average.update_parameters(network)
     return NetworkDenoiser(average.module.eval().requires_grad_(False), schedule, parameterization)
+
+
+def sized(lab: Lab, form: Form | None = None) -> tuple[Form, Training]:
+    """The form and its training at the scale of a run: a shadow of it, itself, or wide and deep."""
+    form = form or Form()
+    quick = replace(form, width=32, blocks=1), Training(20, 16)
+    long = replace(form, width=6 * form.width, blocks=2 * form.blocks), Training(20_000, 128)
+    return lab.pick(quick, (form, Training()), long)
+
+
+def loss_of(objective: Objective, *, scale: float = 1.0, chain: Tensor | None = None) -> Loss:
+    """The mean loss of an objective at times of the chain of 1000 steps, or of another."""
+
+    def loss(denoise: Denoiser, x0: Tensor, generator: torch.Generator) -> Tensor:
+        t = draw_times(len(x0), generator, x0.device, chain)
+        return scale * training_loss(denoise, SCHEDULE, objective, x0, t, draw_noise(x0, generator)).mean()
+
+    return loss
 
 
 def make(dim: int, form: Form, seed: int) -> Perceptron:

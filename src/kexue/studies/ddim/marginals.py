@@ -86,9 +86,9 @@ def show(result: Any, page: Page, pictures: Pictures) -> Sequence[Claim]:
     """Two tables."""
     page.heading("One marginal, any noise")
     page.text(
-        """The chain of kernels from x_1 to the data given x_0, with the noise of every step drawn evenly from 0 to all of
-        sigma_s, 20 times, in closed form: the largest relative error of mean and standard deviation at any step of 10,
-        50 or 1000."""
+        """The chain of kernels from x_1 to the data given x_0, with the noise of every step drawn evenly from 0 to
+        all of sigma_s, 20 times, in closed form: the largest relative error of mean and standard deviation at any
+        step of 10, 50 or 1000."""
     )
     page.table(
         ["schedule", "mean", "standard deviation"],
@@ -122,7 +122,8 @@ def show(result: Any, page: Page, pictures: Pictures) -> Sequence[Claim]:
         judge(
             "So every sigma_t samples the data",
             max(abs(value - 1) for value in few.values()) < 0.02,
-            f"with many steps: variances {min(many.values()):.4f} to {max(many.values()):.4f} of the right one at {last}, "
+            f"with many steps: variances {min(many.values()):.4f} to {max(many.values()):.4f} of the right one at "
+            f"{last}, "
             f"{min(few.values()):.3f} to {max(few.values()):.3f} at {first}, as x_0 is guessed",
             partly=max(abs(value - 1) for value in many.values()) < 0.05,
         ),

@@ -23,8 +23,8 @@ KEYS = ("noise", "spread", "distance")
 
 def measure(lab: Lab) -> Any:
     """Quality by network, sampler, steps; one for each seed."""
-    lengths = lab.pick((5, 10), (10, 50, 1000))
-    seeds = lab.seeds(lab.pick(1, 3, 5))
+    lengths = lab.pick((5, 10), (10, 50, 200))
+    seeds = lab.seeds(lab.pick(1, 2, 5))
     return {
         name: [lab.keep(f"{name}, seed {seed}", partial(_measured, lab, form, lengths, seed)) for seed in seeds]
         for name, form in NETWORKS.items()
@@ -33,7 +33,7 @@ def measure(lab: Lab) -> Any:
 
 def _measured(lab: Lab, form: Form, lengths: Sequence[int], seed: int) -> Any:
     denoise = network(lab, form, seed)
-    num = lab.pick(40, 1000, 5000)
+    num = data.num_drawn(lab)
     return {
         kind: {
             str(steps): vars(data.digits().judge(data.draw(denoise, sampler, steps, num, seed, device=lab.device)))
@@ -47,7 +47,7 @@ def show(result: Any, page: Page, pictures: Pictures) -> Sequence[Claim]:
     """One table for each network."""
     page.heading("What the article saw")
     page.text(
-        """1,000 samples each, mean over the seeds, as noise / spread / distance: mean distance to the nearest training
+        """600 samples each, mean over the seeds, as noise / spread / distance: mean distance to the nearest training
         digit over that of held-out digits (above 1 is noisier than real digits), total variance over that of the data
         (below 1 is less diverse), Fréchet distance in the features of a small classifier."""
     )
@@ -85,7 +85,8 @@ def _claims(result: Any, lengths: Sequence[str]) -> list[Claim]:
         judge(
             "Less sigma_t gives more noise and more diversity (observation 1)",
             quiet[-1] > loud[-1] and wide[-1] > narrow[-1],
-            f"noise {quiet[-1]:.2f} with sigma = 0, {loud[-1]:.2f} with beta at {last} steps, spread {wide[-1]:.2f} and "
+            f"noise {quiet[-1]:.2f} with sigma = 0, {loud[-1]:.2f} with beta at {last} steps, spread {wide[-1]:.2f} "
+            "and "
             f"{narrow[-1]:.2f}; noisier at {', '.join(noisier) or 'none'} of {', '.join(lengths)} steps",
             partly=bool(noisier) or wide[-1] > narrow[-1],
         ),

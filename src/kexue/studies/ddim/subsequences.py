@@ -38,7 +38,7 @@ def measure(lab: Lab) -> Any:
     lengths = lab.pick((10,), (10, 20, 50, 100))
     closed = {str(num): _closed(num) for num in lengths}
     chains = lab.pick((5,), (10, 20, 50))
-    seeds = lab.seeds(lab.pick(1, 3, 5))
+    seeds = lab.seeds(lab.pick(1, 2, 5))
     trained = {
         str(num): [lab.keep(f"chain {num}, seed {seed}", partial(_trained, lab, num, seed)) for seed in seeds]
         for num in chains
@@ -79,7 +79,7 @@ def _trained(lab: Lab, num: int, seed: int) -> dict[str, float]:
                 network(lab, Form(), seed, chain),
                 DDIM(0.0),
                 num,
-                lab.pick(40, 1000, 5000),
+                data.num_drawn(lab),
                 seed,
                 grid=Trailing(NUM_STEPS),
                 device=lab.device,
@@ -95,8 +95,8 @@ def show(result: Any, page: Page, pictures: Pictures) -> Sequence[Claim]:
     page.heading("A part of the chain")
     page.text(
         f"""N(0, {VARIANCE}), exact denoiser: the variance of what is sampled over that of the data, by S steps of the
-        chain of {NUM_STEPS} (eta = 1), by the chain of S steps that has these alphas as its own; and with eta = 0, as it
-        should be and where alpha_t is that of one step of the long chain in place of the ratio of two."""
+        chain of {NUM_STEPS} (eta = 1), by the chain of S steps that has these alphas as its own; and with eta = 0, as
+        it should be and where alpha_t is that of one step of the long chain in place of the ratio of two."""
     )
     closed = result["closed"]
     page.table(

@@ -54,9 +54,9 @@ def show(result: Any, page: Page, pictures: Pictures) -> Sequence[Claim]:
     """One row for each time."""
     page.heading("How to estimate what is not known of x_0")
     page.text(
-        f"""Three modes, exact denoiser, {result["num"]:,} samples at a time: root of the mean square error over the truth
-        (by quadrature). Analytic-DPM: (1 - E eps²) sigma² / alpha²; Su: E (x_0 - m)² less E (x_0(x_t) - m)²; ours:
-        E (x_0 - x_0(x_t))²."""
+        f"""Three modes, exact denoiser, {result["num"]:,} samples at a time: root of the mean square error over the
+        truth (by quadrature). Analytic-DPM: (1 - E eps²) sigma² / alpha²; Su: E (x_0 - m)² less E (x_0(x_t) - m)²;
+        ours: E (x_0 - x_0(x_t))²."""
     )
     page.table(
         ["t", "truth", *WAYS],

@@ -50,9 +50,9 @@ def show(result: Any, page: Page, pictures: Pictures) -> Sequence[Claim]:
     page.heading("A rough look ahead")
     rows = result["rows"]
     page.text(
-        f"""Along one run of DDPM on three modes: what x_0 is believed to be at time t. At t = 1 one jump gives the mean of
-        the data for all (variance {rows[0]["spread"]:.4f} of the right one, W2 {rows[0]["w2"]:.2f}); the steps end at W2
-        {result["end"]:.3f}."""
+        f"""Along one run of DDPM on three modes: what x_0 is believed to be at time t. At t = 1 one jump gives the
+        mean of the data for all (variance {rows[0]["spread"]:.4f} of the right one, W2 {rows[0]["w2"]:.2f}); the
+        steps end at W2 {result["end"]:.3f}."""
     )
 
     def plot(figure: Any) -> None:

@@ -1,4 +1,4 @@
-"""p(x_s | x_t, x_0) by Bayes: the formula against the product of two densities on a grid, and against the VAE's mean."""
+"""p(x_s | x_t, x_0) by Bayes: the formula against two densities multiplied on a grid, and the VAE's mean."""
 
 from __future__ import annotations
 

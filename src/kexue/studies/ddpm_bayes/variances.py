@@ -53,8 +53,9 @@ def show(result: Any, page: Page, pictures: Pictures) -> Sequence[Claim]:
     """A table and the same as a picture."""
     page.heading("The variance of a step, Gaussian data")
     page.text(
-        """N(0, v), the exact denoiser, begun at the exact law of x_1, noise in the last step too: the variance of what
-        is sampled over v; for a single point, v = 0, the variance itself, which should be 0. Nothing is drawn: every sample is a sum of noises with known coefficients."""
+        """N(0, v), the exact denoiser, begun at the exact law of x_1, noise in the last step too: the variance of
+        what is sampled over v; for a single point, v = 0, the variance itself, which should be 0. Nothing is drawn:
+        every sample is a sum of noises with known coefficients."""
     )
     lengths = list(next(iter(result["beta"].values())))
     page.table(
@@ -114,7 +115,8 @@ def _claims(result: Any, lengths: Sequence[str]) -> list[Claim]:
         judge(
             "Other data lie between, and both choices do about equally well",
             max(few["beta"], few["beta~"]) < ALIKE,
-            f"over v from {usual[0]} to {usual[-1]}: off by {many['beta~']:.1%} (beta~) and {many['beta']:.1%} (beta) at most "
+            f"over v from {usual[0]} to {usual[-1]}: off by {many['beta~']:.1%} (beta~) and {many['beta']:.1%} "
+            "(beta) at most "
             f"at {last} steps, by {few['beta~']:.0%} and a factor of {1 + few['beta']:.3g} at {first}",
             partly=min(many["beta"], many["beta~"]) < 2 * ALIKE,
         ),

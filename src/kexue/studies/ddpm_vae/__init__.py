@@ -18,9 +18,9 @@ STUDY = Study(
     divergence of the joint laws gives one squared error a step. alpha_t = sqrt(1 - 0.02 t / T) with T = 1000, so that
     steps are small near the data and nothing of them is left at the end. Of the noises in x_t one can be integrated
     out, which lowers the variance of the loss; dropping the weights of its terms works better. sigma_t = beta_t is
-    right for N(0, I), beta~_t for a single point, and both do about equally well. The loss should be summed over pixels,
-    batch norm avoided, and a trained table of times does. Here t = 0 is the data and t = 1 the noise; the article's
-    alpha-bar is alpha, its beta-bar sigma (see the page on notation).""",
+    right for N(0, I), beta~_t for a single point, and both do about equally well. The loss should be summed over
+    pixels, batch norm avoided, and a trained table of times does. Here t = 0 is the data and t = 1 the noise; the
+    article's alpha-bar is alpha, its beta-bar sigma (see the page on notation).""",
     parts=(small_steps, noise_levels, reduction, objectives, lessons),
     beyond="""Not measured: the article's own pictures (CelebA-HQ at 128 × 128, three days on a GPU). The trainings here
     are of small networks on small pictures; they show which choice matters, not how good a large model gets.""",

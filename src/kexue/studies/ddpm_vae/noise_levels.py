@@ -143,7 +143,8 @@ def _claims(result: Any, lengths: Sequence[str]) -> list[Claim]:
             "alpha should fall: small steps near the data, large ones amid the noise",
             len(won) == len(lengths),
             f"smallest gap at {', '.join(won) or 'no'} of {', '.join(lengths)} steps; at {lengths[-1]} it is "
-            f"{falling[lengths[-1]]:.4f} against {same[lengths[-1]]:.4f} (all alike) and {rising[lengths[-1]]:.4f} (rising)",
+            f"{falling[lengths[-1]]:.4f} against {same[lengths[-1]]:.4f} (all alike) and {rising[lengths[-1]]:.4f} "
+            "(rising)",
             partly=bool(won),
         ),
     ]

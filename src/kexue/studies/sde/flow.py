@@ -63,7 +63,7 @@ def _residuals(schedule: Schedule) -> dict[str, float]:
 
 def _likelihood(schedule: Schedule, lab: Lab) -> dict[str, Any]:
     """log p by the flow against the truth, on draws of the data, in nats."""
-    x = DATA.sample(lab.pick(20, 2000), seed=lab.seed)
+    x = DATA.sample(lab.pick(20, 400), seed=lab.seed)
     found: Likelihood = log_likelihood(DATA.denoiser(schedule), schedule, x)
     off = found.log_prob - DATA.log_prob(x)
     return {
@@ -78,9 +78,9 @@ def show(result: Any, page: Page, pictures: Pictures) -> Sequence[Claim]:
     """One row for each schedule."""
     page.heading("The equations of the law, and likelihood")
     page.text(
-        """Three modes, whose p_t is known: the largest residual of the Fokker-Planck and of the continuity equation over x
-        and t, relative to the largest rate. And log p of draws of the data by the probability flow, less the truth, in
-        nats: mean and root mean square, with the bound on what N(0, sigma(1)²) as the law of x_1 may cost."""
+        """Three modes, whose p_t is known: the largest residual of the Fokker-Planck and of the continuity equation
+        over x and t, relative to the largest rate. And log p of draws of the data by the probability flow, less the
+        truth, in nats: mean and root mean square, with the bound on what N(0, sigma(1)²) as the law of x_1 may cost."""
     )
     page.table(
         [

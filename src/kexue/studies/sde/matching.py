@@ -36,7 +36,7 @@ GUESSES: dict[str, Guess] = {
 
 def measure(lab: Lab) -> Any:
     """Constants by time and guess; errors of the weighted mean and of eps; the spread of weights over times."""
-    num = lab.pick(2000, 1_000_000)
+    num = lab.pick(2000, 300_000)
     constants = {f"{t:g}": {name: _constant(t, guess, num, lab) for name, guess in GUESSES.items()} for t in TIMES}
     return {"constants": constants, "mean": _weighted_mean(lab), "eps": _eps(lab)}
 
@@ -87,8 +87,8 @@ def show(result: Any, page: Page, pictures: Pictures) -> Sequence[Claim]:
     page.heading("Score matching")
     page.text(
         f"""On the digits, as points, the weighted mean of the conditional scores is the derivative of log p_t to
-        {result["mean"]:.0e}. For three modes: the denoising loss less that to the true score, for four functions in place of
-        a network; it should not depend on the function."""
+        {result["mean"]:.0e}. For three modes: the denoising loss less that to the true score, for four functions in
+        place of a network; it should not depend on the function."""
     )
     page.table(
         ["t", *GUESSES],
@@ -106,7 +106,8 @@ def show(result: Any, page: Page, pictures: Pictures) -> Sequence[Claim]:
         judge(
             "Matching the conditional score is matching the score, up to a constant",
             max(off) < 4,
-            f"the constants of four functions agree at {len(result['constants'])} times, within {max(off):.1f} standard errors",
+            f"the constants of four functions agree at {len(result['constants'])} times, within {max(off):.1f} "
+            "standard errors",
         ),
         judge(
             "Predicting eps is predicting the score, with the weight 1 / sigma²",

@@ -8,12 +8,10 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from kexue.diffusion import (
     DDIM,
     Adams,
-    ArticleSchedule,
     Denoiser,
     Euler,
     EulerMaruyama,
@@ -24,17 +22,15 @@ from kexue.diffusion import (
     Simple,
     UniformTime,
     sample,
-    training_loss,
 )
 from kexue.diffusion.exact import MixtureData, f64, marginal, variance_of
 from kexue.studies.claims import Claim, judge
 from kexue.studies.lab import Lab
 from kexue.studies.laws import levels, wasserstein
-from kexue.studies.networks import Form, Training, draw_noise, draw_times, make, train
+from kexue.studies.networks import SCHEDULE, Form, Training, loss_of, make, train
 from kexue.studies.page import Page
 from kexue.studies.pictures import Pictures
 
-SCHEDULE = ArticleSchedule()
 DATA = MixtureData.three_modes()
 SAMPLERS: dict[str, tuple[Sampler, int]] = {
     "Euler-Maruyama": (EulerMaruyama(), 1),
@@ -53,7 +49,7 @@ SNR = 0.16
 
 def measure(lab: Lab) -> Any:
     """W2 by score, sampler and calls; the variance where a predictor-corrector ends up."""
-    calls, num = lab.pick((10,), (10, 20, 50, 100, 200, 1000)), lab.pick(500, 20_000, 400_000)
+    calls, num = lab.pick((10,), (10, 20, 50, 100, 200, 1000)), lab.pick(500, 10_000, 400_000)
     found = {
         kind: {
             name: {
@@ -79,14 +75,9 @@ def _distance(lab: Lab, kind: str, sampler: Sampler, num_steps: int, num: int) -
 @cache
 def learnt(scale: str, seed: int) -> Denoiser:
     """A small network that learnt eps from draws of the data."""
-    form, training = (Form(16, 1), Training(20, 16)) if scale == "quick" else (Form(64, 2), Training(6000, 512))
+    form, training = (Form(16, 1), Training(20, 16)) if scale == "quick" else (Form(64, 2), Training(3000, 256))
     x = DATA.sample(100_000, seed=seed).float()
-
-    def loss(denoise: Denoiser, x0: Tensor, generator: torch.Generator) -> Tensor:
-        t = draw_times(len(x0), generator, x0.device)
-        return training_loss(denoise, SCHEDULE, Simple(), x0, t, draw_noise(x0, generator)).mean()
-
-    return train(make(1, form, seed), loss, x, training, seed, schedule=SCHEDULE)
+    return train(make(1, form, seed), loss_of(Simple()), x, training, seed)
 
 
 def _corrected(lab: Lab) -> dict[str, dict[str, float]]:
@@ -120,8 +111,8 @@ def show(result: Any, page: Page, pictures: Pictures) -> Sequence[Claim]:
     page.heading("Samplers")
     page.text(
         f"""Three modes, equal steps of t: W2 of {result["num"]:,} samples to the data by network calls
-        ({result["floor"]:.4f} for as many draws of the data). Above with the exact score, below with that of a small network
-        trained on draws."""
+        ({result["floor"]:.4f} for as many draws of the data). Above with the exact score, below with that of a small
+        network trained on draws."""
     )
     for kind in ("exact", "learnt"):
         rows = result["found"][kind]
@@ -187,7 +178,8 @@ def _claims(result: Any) -> list[Claim]:
         judge(
             "Corrector steps bring the samples to the law (Song et al. 2021)",
             abs(published[last] - 1) < 0.005,
-            f"with the published step the variance stays at {published[last]:.4f} of the data's at {last} steps, as snr² "
+            f"with the published step the variance stays at {published[last]:.4f} of the data's at {last} steps, as "
+            "snr² "
             f"never goes; with one in proportion to sigma² it is {ours[last]:.4f}",
             partly=abs(ours[last] - 1) < 0.01,
         ),
