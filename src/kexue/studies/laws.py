@@ -10,7 +10,7 @@ from kexue.diffusion.exact import MixtureData
 from kexue.diffusion.grids import TimeGrid, UniformTime
 from kexue.diffusion.schedules import Schedule
 
-POINTS = 6001
+POINTS = 2001
 REACH = 12.0
 """Standard deviations beyond the means up to which there are points."""
 

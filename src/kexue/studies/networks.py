@@ -13,11 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from kexue.diffusion import EPS, ArticleLimit, Denoiser, NetworkDenoiser, Parameterization, Schedule, training_loss
 from kexue.diffusion.objectives import Objective
+from kexue.files import atomic_write
 from kexue.studies.lab import Lab
 
 NUM_TIMES = 1000
@@ -88,7 +90,7 @@ class Training:
     The mean takes in every `EVERY`th step, with `ema` as its decay.
     """
 
-    steps: int = 1500
+    steps: int = 1000
     batch_size: int = 64
     learning_rate: float = 2e-3
     ema: float = 0.95
@@ -103,8 +105,8 @@ def train(
     *,
     schedule: Schedule = SCHEDULE,
     parameterization: Parameterization = EPS,
-) -> NetworkDenoiser:
-    """The denoiser after training on x[num, ...], where that lies."""
+) -> tuple[NetworkDenoiser, nn.Module]:
+    """The denoiser after training on x[num, ...], where that lies, and its network."""
     network = network.to(x.device).train()
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(training.ema), use_buffers=True)
     optimizer = torch.optim.Adam(network.parameters(), training.learning_rate, fused=True)
@@ -118,7 +120,8 @@ def train(
         rate.step()
         if step % EVERY == 0:
             average.update_parameters(network)
-    return NetworkDenoiser(average.module.eval().requires_grad_(False), schedule, parameterization)
+    mean: nn.Module = average.module.eval().requires_grad_(False)
+    return NetworkDenoiser(mean, schedule, parameterization), mean
 
 
 def sized(lab: Lab, form: Form | None = None) -> tuple[Form, Training]:
@@ -144,6 +147,34 @@ def make(dim: int, form: Form, seed: int) -> Perceptron:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return Perceptron(dim, form)
+
+
+def load_or_train(
+    lab: Lab,
+    name: str,
+    loss: Loss,
+    x: Tensor,
+    seed: int,
+    form: Form | None = None,
+    parameterization: Parameterization = EPS,
+) -> NetworkDenoiser:
+    """As `train` at the scale of the run, or as any study that wrote into the same folder has trained it.
+
+    The name says what is learnt; form, scale, seed and device are added to it.
+    """
+    own, training = sized(lab, form)
+    network = make(x[0].numel(), own, seed)
+    kind = f"{name}-{own.norm}-{'table' if own.table else 'waves'}-{lab.options.scale}-{lab.device.type}-{seed}"
+    path = lab.options.output / "networks" / f"{kind.replace(' ', '_').replace(',', '')}.safetensors"
+    if path.exists():
+        network.load_state_dict(load_file(path))
+        network = network.to(x.device).eval().requires_grad_(False)
+        return NetworkDenoiser(network, SCHEDULE, parameterization)
+    denoise, network = train(network, loss, x, training, seed, parameterization=parameterization)
+    path.parent.mkdir(exist_ok=True)
+    with atomic_write(path, binary=True) as file:
+        file.write(save({key: value.cpu().contiguous() for key, value in network.state_dict().items()}))
+    return denoise
 
 
 def draw_times(num: int, generator: torch.Generator, device: torch.device, chain: Tensor | None = None) -> Tensor:

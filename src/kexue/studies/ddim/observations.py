@@ -23,7 +23,7 @@ KEYS = ("noise", "spread", "distance")
 
 def measure(lab: Lab) -> Any:
     """Quality by network, sampler, steps; one for each seed."""
-    lengths = lab.pick((5, 10), (10, 50, 200))
+    lengths = lab.pick((5, 10), (10, 50, 100))
     seeds = lab.seeds(lab.pick(1, 2, 5))
     return {
         name: [lab.keep(f"{name}, seed {seed}", partial(_measured, lab, form, lengths, seed)) for seed in seeds]
@@ -47,7 +47,7 @@ def show(result: Any, page: Page, pictures: Pictures) -> Sequence[Claim]:
     """One table for each network."""
     page.heading("What the article saw")
     page.text(
-        """600 samples each, mean over the seeds, as noise / spread / distance: mean distance to the nearest training
+        """400 samples each, mean over the seeds, as noise / spread / distance: mean distance to the nearest training
         digit over that of held-out digits (above 1 is noisier than real digits), total variance over that of the data
         (below 1 is less diverse), Fréchet distance in the features of a small classifier."""
     )

@@ -28,7 +28,7 @@ WAYS = ("Analytic-DPM", "Su", "ours")
 
 def measure(lab: Lab) -> Any:
     """Truth and relative deviation of each way, by time."""
-    num, repeats = lab.pick(200, 10_000), lab.pick(3, 40)
+    num, repeats = lab.pick(200, 10_000), lab.pick(3, 20)
     rows = []
     for index, time in enumerate(TIMES):
         truth = uncertainty(DATA, SCHEDULE, time)

@@ -21,7 +21,7 @@ DATA = MixtureData.three_modes()
 
 def measure(lab: Lab) -> Any:
     """W2 of x_0(x_t) to the data along one run of DDPM, its spread, and how far it is from where the run ends."""
-    num, steps = lab.pick(500, 20_000), lab.pick(10, 200)
+    num, steps = lab.pick(500, 5000), lab.pick(10, 200)
     generator = lab.generator()
     noise = torch.special.ndtri(levels(num))[torch.randperm(num, generator=generator), None]
     seen: list[tuple[float, torch.Tensor]] = []

@@ -13,7 +13,7 @@ on_x0^2 u (Su, kexue.fm/archives/9245, 2022).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -43,16 +43,23 @@ class Bound:
         return self.prior + sum(self.steps) + self.last
 
 
-def bound(data: MixtureData, schedule: Schedule, num_steps: int, variance: Variance) -> Bound:
-    """Of a chain of `num_steps` equal steps of t."""
+def unknown(data: MixtureData, schedule: Schedule, num_steps: int) -> list[float]:
+    """u at the times of a chain of equal steps, from the noise."""
+    return [uncertainty(data, schedule, (num_steps - index) / num_steps) for index in range(num_steps)]
+
+
+def bound(
+    data: MixtureData, schedule: Schedule, num_steps: int, variance: Variance, u: Sequence[float] | None = None
+) -> Bound:
+    """Of a chain of `num_steps` equal steps of t; `u` where it is at hand."""
     ends = torch.arange(num_steps, -1, -1, dtype=torch.float64) / num_steps
+    missed = torch.tensor(u or unknown(data, schedule, num_steps), dtype=torch.float64)[:, None]
     alpha = float(schedule.alpha(ends[0]))
     terms = []
-    for t, s in pairwise(ends):
-        u = torch.tensor([uncertainty(data, schedule, float(t))], dtype=torch.float64)
-        v = variance(schedule, t, s, u)
+    for (t, s), own in zip(pairwise(ends), missed, strict=True):
+        v = variance(schedule, t, s, own)
         terms.append(
-            (u / v + torch.log(2 * math.pi * v)) / 2 if s == 0 else step_divergence(schedule, t, s, u, v, dim=1)
+            (own / v + torch.log(2 * math.pi * v)) / 2 if s == 0 else step_divergence(schedule, t, s, own, v, dim=1)
         )
     numbers = [float(term) for term in terms]
     prior = alpha**2 * second_moment(data) / (2 * schedule.prior_std**2)

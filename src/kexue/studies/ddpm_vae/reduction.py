@@ -29,7 +29,7 @@ SCHEDULE = ArticleSchedule(NUM_STEPS)
 
 def measure(lab: Lab) -> Any:
     """Means of both losses and variances of both gradients by t, for the best w and for w = 0."""
-    num = lab.pick(20_000, 400_000)
+    num = lab.pick(20_000, 100_000)
     generator = lab.generator()
     return [_row(place, best, num, generator) for place in PLACES for best in (True, False)]
 

@@ -55,7 +55,7 @@ class Reverse(OneRowSampler):
 
 def measure(lab: Lab) -> Any:
     """Variances and distances by share and steps; the chain against the SDE by the length of a step."""
-    lengths, num = lab.pick((50,), (50, 200, 1000)), lab.pick(500, 10_000, 400_000)
+    lengths, num = lab.pick((50,), (50, 200, 1000)), lab.pick(500, 5000, 400_000)
     variances = {f"{c:g}": {str(n): _variance(Reverse(c), n) for n in lengths} for c in SHARES}
     distances = {f"{c:g}": {str(n): _distance(lab, c, n, num) for n in lengths[: lab.pick(1, 3)]} for c in SHARES}
     known = max(

@@ -49,7 +49,7 @@ SNR = 0.16
 
 def measure(lab: Lab) -> Any:
     """W2 by score, sampler and calls; the variance where a predictor-corrector ends up."""
-    calls, num = lab.pick((10,), (10, 20, 50, 100, 200, 1000)), lab.pick(500, 10_000, 400_000)
+    calls, num = lab.pick((10,), (10, 20, 50, 100, 200, 1000)), lab.pick(500, 5000, 400_000)
     found = {
         kind: {
             name: {
@@ -75,9 +75,9 @@ def _distance(lab: Lab, kind: str, sampler: Sampler, num_steps: int, num: int) -
 @cache
 def learnt(scale: str, seed: int) -> Denoiser:
     """A small network that learnt eps from draws of the data."""
-    form, training = (Form(16, 1), Training(20, 16)) if scale == "quick" else (Form(64, 2), Training(3000, 256))
+    form, training = (Form(16, 1), Training(20, 16)) if scale == "quick" else (Form(64, 2), Training(1500, 256))
     x = DATA.sample(100_000, seed=seed).float()
-    return train(make(1, form, seed), loss_of(Simple()), x, training, seed)
+    return train(make(1, form, seed), loss_of(Simple()), x, training, seed)[0]
 
 
 def _corrected(lab: Lab) -> dict[str, dict[str, float]]:
