@@ -105,7 +105,7 @@ def digits() -> Digits:
 
 def num_drawn(lab: Lab) -> int:
     """How many samples are judged."""
-    return lab.pick(40, 400, 5000)
+    return lab.pick(40, 300, 5000)
 
 
 def draw(

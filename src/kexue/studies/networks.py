@@ -90,9 +90,9 @@ class Training:
     The mean takes in every `EVERY`th step, with `ema` as its decay.
     """
 
-    steps: int = 1000
+    steps: int = 600
     batch_size: int = 64
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     ema: float = 0.95
 
 

@@ -73,7 +73,7 @@ def show(result: Any, page: Page, pictures: Pictures) -> Sequence[Claim]:
         heading, [[name, *(f"{value:.4f}" for value in values.values())] for name, values in result["exact"].items()]
     )
     page.text(
-        f"""The digits, a residual perceptron that predicts eps: Fréchet distance of 400 samples to held-out digits in
+        f"""The digits, a residual perceptron that predicts eps: Fréchet distance of 300 samples to held-out digits in
         the features of a small classifier, mean and standard deviation over seeds (training digits:
         {result["digits_floor"]:.2f})."""
     )

@@ -52,7 +52,7 @@ def _trip(denoise: Any, x: Tensor, num: int) -> dict[str, float]:
 
 def _trained(lab: Lab, lengths: Sequence[int], seed: int) -> Any:
     denoise = network(lab, Form(), seed)
-    x = data.digits().held_out[: lab.pick(10, 300)].to(lab.device)
+    x = data.digits().held_out[: lab.pick(10, 200)].to(lab.device)
     return {
         "trips": {str(num): _trip(denoise, x, num) for num in lengths},
         "between": {name: _between(lab, denoise, way, seed) for name, way in WAYS.items()},
@@ -61,7 +61,7 @@ def _trained(lab: Lab, lengths: Sequence[int], seed: int) -> Any:
 
 def _between(lab: Lab, denoise: NetworkDenoiser, way: Any, seed: int) -> list[dict[str, float]]:
     """Quality of the samples at each share of the way between two noises, and the variance of the noise there."""
-    num = lab.pick(20, 400)
+    num = lab.pick(20, 300)
     first, second = torch.randn(2, num, *data.SHAPE, generator=torch.Generator().manual_seed(seed)).to(lab.device)
     rows = []
     for noise in way(first, second, torch.tensor(SHARES)):
@@ -96,7 +96,7 @@ def show(result: Any, page: Page, pictures: Pictures) -> Sequence[Claim]:
     ]
     page.table(["data", "way", *(f"{num} steps" for num in lengths)], rows)
     page.text(
-        """400 pairs of noises, 50 steps of DDIM from a point between the two; Fréchet distance in the features of a
+        """300 pairs of noises, 50 steps of DDIM from a point between the two; Fréchet distance in the features of a
         small classifier, mean distance to the nearest training digit over that of held-out digits, total variance
         over that of the data."""
     )

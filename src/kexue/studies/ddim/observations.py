@@ -47,7 +47,7 @@ def show(result: Any, page: Page, pictures: Pictures) -> Sequence[Claim]:
     """One table for each network."""
     page.heading("What the article saw")
     page.text(
-        """400 samples each, mean over the seeds, as noise / spread / distance: mean distance to the nearest training
+        """300 samples each, mean over the seeds, as noise / spread / distance: mean distance to the nearest training
         digit over that of held-out digits (above 1 is noisier than real digits), total variance over that of the data
         (below 1 is less diverse), Fréchet distance in the features of a small classifier."""
     )

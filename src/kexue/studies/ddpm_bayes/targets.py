@@ -46,7 +46,7 @@ def _train(lab: Lab, name: str, seed: int) -> Any:
     target = TARGETS[name]
     x = data.digits().train.to(lab.device)
     denoise = load_or_train(lab, name, loss_of(Simple(target)), x, seed, parameterization=target)
-    lengths, num = lab.pick((5,), (10, 20, 50, 200)), data.num_drawn(lab)
+    lengths, num = lab.pick((5,), (10, 50, 100)), data.num_drawn(lab)
     return {
         "target": name,
         "distances": {
@@ -72,7 +72,7 @@ def show(result: Any, page: Page, pictures: Pictures) -> Sequence[Claim]:
     rows = {name: runs for name, runs in result.items() if name != "floor"}
     page.text(
         f"""The digits of the package and a residual perceptron, as in `kexue study ddpm-vae`: Fréchet distance of
-        400 samples to held-out digits in the features of a small classifier, mean and standard deviation over the
+        300 samples to held-out digits in the features of a small classifier, mean and standard deviation over the
         seeds. The training digits are {result["floor"]:.2f} away. Each network has the mean square error of what it
         predicts as its loss; "measured" is the variance with what the network misses of x_0."""
     )

@@ -49,7 +49,7 @@ SNR = 0.16
 
 def measure(lab: Lab) -> Any:
     """W2 by score, sampler and calls; the variance where a predictor-corrector ends up."""
-    calls, num = lab.pick((10,), (10, 20, 50, 100, 200, 1000)), lab.pick(500, 5000, 400_000)
+    calls, num = lab.pick((10,), (10, 20, 50, 100, 400)), lab.pick(500, 5000, 400_000)
     found = {
         kind: {
             name: {
@@ -75,14 +75,14 @@ def _distance(lab: Lab, kind: str, sampler: Sampler, num_steps: int, num: int) -
 @cache
 def learnt(scale: str, seed: int) -> Denoiser:
     """A small network that learnt eps from draws of the data."""
-    form, training = (Form(16, 1), Training(20, 16)) if scale == "quick" else (Form(64, 2), Training(1500, 256))
+    form, training = (Form(16, 1), Training(20, 16)) if scale == "quick" else (Form(64, 2), Training(1000, 256))
     x = DATA.sample(100_000, seed=seed).float()
     return train(make(1, form, seed), loss_of(Simple()), x, training, seed)[0]
 
 
 def _corrected(lab: Lab) -> dict[str, dict[str, float]]:
     """Variance over the data's for N(0, 0.25): ours by steps, and the published rule of a step, which is 1 + snr^2."""
-    lengths = lab.pick((50,), (50, 200, 1000, 4000))
+    lengths = lab.pick((50,), (50, 200, 1000))
     ours = {str(num): _variance(num) for num in lengths}
     return {"ours": ours, "published": {str(num): _published(num) for num in lengths}}
 
