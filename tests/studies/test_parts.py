@@ -122,3 +122,20 @@ def test_kept_memory_is_that_of_what_the_gradient_needs():
     x, w = torch.randn(100, 10, requires_grad=True), torch.randn(10, requires_grad=True)
     assert kept_bytes(lambda: (x * w).exp().sum(), [w]) == 100 * 10 * 4 * 2  # x and the exponentials
     assert kept_bytes(lambda: (x * w).exp().sum(), [w, x]) == 100 * 10 * 4
+
+
+def test_a_study_that_was_stopped_has_a_page_that_says_what_is_missing(tmp_path: Path):
+    def show(result: int, page: Page, pictures: object) -> list[Claim]:
+        return [judge(f"measured {result}", True, "yes")]
+
+    first = SimpleNamespace(__name__="some.first_one", measure=lambda lab: 7, show=show)
+    second = SimpleNamespace(__name__="some.second_one", measure=lambda lab: 1 / 0, show=show)
+    study = Study("some", "Title", "Question?", "Claims.", (first, second))
+    options = StudyOptions(tmp_path, say=lambda line: None, device="cpu")
+    with pytest.raises(ZeroDivisionError):
+        run_parts(study, options)
+    assert "measured 7" in (text := (tmp_path / "some.md").read_text("utf-8"))
+    assert "Still to be measured by the command below: second one." in text
+    second.measure = lambda lab: 8
+    text = run_parts(study, options).read_text("utf-8")
+    assert "measured 7" in text and "measured 8" in text and "Still to be" not in text

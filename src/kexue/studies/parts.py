@@ -6,7 +6,7 @@ A part is a module with `measure(lab)`, which returns plain numbers, texts, list
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -48,20 +48,32 @@ class Study:
 
 
 def run_parts(study: Study, options: StudyOptions, known_data: tuple[str, ...] = ()) -> Path:
-    """Measure what is not there yet, write the page, and return its path."""
+    """Measure what is not there yet, write the page anew after every part, and return its path."""
     options.check_data(known_data)
     lab = Lab(study.name, options)
-    results = {_name(part): lab.keep(_name(part), lambda part=part: part.measure(lab)) for part in study.parts}
-    page = _begin(study, options)
-    pictures = Pictures(options.output, study.name)
-    if not pictures.possible:
+    if not Pictures(options.output, study.name).possible:
         options.say("no pictures: they need matplotlib (pip install 'kexue[studies]')")
-    claims = [claim for part in study.parts for claim in part.show(results[_name(part)], page, pictures)]
+    path, results = options.output / f"{study.name}.md", {}
+    for part in study.parts:
+        results[_name(part)] = lab.keep(_name(part), lambda part=part: part.measure(lab))
+        _page(study, lab, results).write(path)
+    return path
+
+
+def _page(study: Study, lab: Lab, results: Mapping[str, Any]) -> Page:
+    """Of the parts that have been measured."""
+    page = _begin(study, lab.options)
+    pictures = Pictures(lab.options.output, study.name)
+    measured = [part for part in study.parts if _name(part) in results]
+    claims = [claim for part in measured for claim in part.show(results[_name(part)], page, pictures)]
     add_verdicts(page, claims)
+    missing = [_name(part).replace("_", " ") for part in study.parts if _name(part) not in results]
+    if missing:
+        page.text(f"**Still to be measured by the command below: {', '.join(missing)}.**")
     if study.beyond:
         page.text(study.beyond)
     _repeat(page, lab)
-    return page.write(options.output / f"{study.name}.md")
+    return page
 
 
 def _name(part: Part) -> str:

@@ -21,7 +21,7 @@ STUDY = Study(
     noise and diversity; fewer steps, smoother and less diverse; sinusoidal times less noisy than trained ones at
     small sigma_t; without noise worse overall. The paper's table has less noise better at few steps, and sigma-hat,
     beta in place of beta~, best at 1000.""",
-    parts=(marginals, columns, subsequences, equation, inversion, observations),
+    parts=(marginals, equation, columns, subsequences, inversion, observations),
     beyond="""Not measured: the article's observation (5), that a U-Net near the paper's is less noisy than his own,
     which needs his pictures. Digits of 8 × 8 pixels hardly show what is smooth; noise and spread stand for it.""",
 )
