@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -10,6 +12,7 @@ from kexue.diffusion.exact import MixtureData
 from kexue.diffusion.grids import TimeGrid, UniformTime
 from kexue.diffusion.schedules import Schedule
 
+SETS = 20
 POINTS = 2001
 REACH = 12.0
 """Standard deviations beyond the means up to which there are points."""
@@ -24,6 +27,15 @@ def wasserstein(x: Tensor, data: MixtureData) -> tuple[float, float]:
     """W1 and W2 of samples [num, 1] to the data."""
     away = x.double().flatten().sort().values - data.quantiles(levels(len(x)))
     return float(away.abs().mean()), float(away.square().mean().sqrt())
+
+
+def usual_distance(data: MixtureData, num: int, seed: int) -> float:
+    """W2 of `num` draws of the data themselves: root mean square over 20 sets of draws.
+
+    Of modes that lie apart it is large, as chance decides how many draws each gets.
+    """
+    distances = [wasserstein(data.sample(num, seed=SETS * seed + index), data)[1] for index in range(SETS)]
+    return math.sqrt(sum(distance**2 for distance in distances) / SETS)
 
 
 def sampled(

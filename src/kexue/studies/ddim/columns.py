@@ -14,7 +14,7 @@ from kexue.studies import digits as data
 from kexue.studies.claims import Claim, judge
 from kexue.studies.ddim.trained import network
 from kexue.studies.lab import Lab
-from kexue.studies.laws import sampled, wasserstein
+from kexue.studies.laws import sampled, usual_distance, wasserstein
 from kexue.studies.networks import SCHEDULE, Form
 from kexue.studies.page import Page, spread
 from kexue.studies.pictures import Pictures
@@ -40,7 +40,7 @@ def measure(lab: Lab) -> Any:
     }
     seeds = lab.seeds(lab.pick(1, 2, 5))
     trained = [lab.keep(f"digits, seed {seed}", partial(_trained, lab, lengths, seed)) for seed in seeds]
-    floor = wasserstein(DATA.sample(num, seed=lab.seed), DATA)[1]
+    floor = usual_distance(DATA, num, lab.seed)
     return {"exact": exact, "trained": trained, "floor": floor, "num": num, "digits_floor": data.digits().floor}
 
 

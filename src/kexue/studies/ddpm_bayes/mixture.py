@@ -13,7 +13,7 @@ from kexue.diffusion.exact import MixtureData
 from kexue.diffusion.samplers import MeasuredUncertainty
 from kexue.studies.claims import Claim, judge
 from kexue.studies.lab import Lab
-from kexue.studies.laws import sampled, uncertainty, wasserstein
+from kexue.studies.laws import sampled, uncertainty, usual_distance, wasserstein
 from kexue.studies.page import Page
 from kexue.studies.pictures import Pictures
 
@@ -45,7 +45,7 @@ def contenders() -> dict[str, Sampler]:
 def measure(lab: Lab) -> Any:
     """W2 by sampler and steps; and of as many draws of the data."""
     lengths, num = lab.pick((5,), (5, 10, 20, 50, 100, 200)), lab.pick(500, 10_000, 400_000)
-    floor = wasserstein(DATA.sample(num, seed=lab.seed), DATA)[1]
+    floor = usual_distance(DATA, num, lab.seed)
     rows = {
         name: {
             str(steps): lab.keep(f"mixture, {name}, {steps}", partial(_distance, lab, sampler, steps, num))
