@@ -148,7 +148,7 @@ def _claims(result: Any) -> list[Claim]:
             max(abs(value - 1) for value in many) < 0.01 and max(ends) < 2 * result["floor"],
             f"variances {min(many):.4f} to {max(many):.4f} of the right one at {last} steps ({min(few):.3f} to "
             f"{max(few):.3f} at {first}), W2 {min(ends):.4f} to {max(ends):.4f} at {far}: "
-            "draws of the data are {result['floor']:.3f} away",
+            f"draws of the data are {result['floor']:.3f} away",
         ),
         judge(
             "DDPM is the SDE taken in steps, to first order in dt",

@@ -121,7 +121,13 @@ def show(result: Any, page: Page, pictures: Pictures) -> Sequence[Claim]:
             [f"{kind} score", *(f"{num} calls" for num in calls)],
             [[name, *(f"{value:.4f}" for value in values.values())] for name, values in rows.items()],
         )
-    pictures.draw(page, "samplers", "Distance to the data by network calls", _plot(result), (10, 4.4))
+    pictures.draw(
+        page,
+        "samplers",
+        "Distance to the data by network calls; dotted: as many draws of the data",
+        _plot(result),
+        (10, 4.4),
+    )
     page.text(
         f"""N(0, 0.25): the variance of what predictor-corrector samples over that of the data, snr {SNR}, by steps. The
         published rule for the corrector's step, 2 (snr |z| / |score|)², adds snr² at every level, the last too; ours,
@@ -175,8 +181,8 @@ def _claims(result: Any) -> list[Claim]:
             len(below) == len(calls),
             "exact score, W2 of the nearest flow and of the nearest that adds noise: "
             + ", ".join(f"{flow:.3f} and {sde:.3f} ({num} calls)" for num, (flow, sde) in nearest["exact"].items())
-            + f". The second cannot fall much below {floor:.3f}, as it draws; the first begins at quantiles. With the learnt "
-            f"score all are alike from {calls[min(2, len(calls) - 1)]} calls on",
+            + f". The second cannot fall much below {floor:.3f}, as it draws; the first begins at quantiles. With the "
+            f"learnt score all are alike from {calls[min(2, len(calls) - 1)]} calls on",
             partly=bool(below),
         ),
         judge(
