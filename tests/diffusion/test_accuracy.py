@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from kexue.diffusion.exact import MixtureData, at, f64, marginal, variance_of, variances_of
 from kexue.diffusion.grids import (
     GRIDS,
     QUADRATIC,
@@ -36,8 +37,6 @@ from kexue.diffusion.samplers import (
 )
 from kexue.diffusion.sampling import sample, walk
 from kexue.diffusion.schedules import VE, Cosine, DiscreteBetas, LinearVP, Schedule, SubVP
-from tests.diffusion.laws import at, f64, marginal, variance_of, variances_of
-from tests.reference.gaussian import MixtureData
 
 LINEAR = LinearVP()
 MIXTURE = MixtureData.three_modes()

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from kexue.diffusion.bits import Bins, bits_per_dim, log_normal_between
 from kexue.diffusion.bound import large_variance, small_variance, step_divergence, variational_bound
+from kexue.diffusion.exact import GaussianData
 from kexue.diffusion.prediction import Prediction
 from kexue.diffusion.schedules import SCHEDULES, ArticleLimit, Cosine, LinearVP, Schedule, SubVP
 from kexue.errors import OptionError
-from tests.reference.gaussian import GaussianData
 
 
 def entropy(variance: float) -> float:

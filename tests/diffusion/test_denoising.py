@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from kexue.diffusion.denoising import ArticleDenoiser, Clip, DynamicClip, Guided, NetworkDenoiser, Thresholded
+from kexue.diffusion.exact import GaussianData, MixtureData
 from kexue.diffusion.prediction import PARAMETERIZATIONS, Denoiser, Eps, Levels, Parameterization, Prediction, V
 from kexue.diffusion.schedules import VE, ArticleSchedule, LinearVP, Schedule, ZeroTerminalSNR
 from kexue.diffusion.shapes import per_sample
 from kexue.errors import OptionError
-from tests.reference.gaussian import GaussianData, MixtureData
 
 every_parameterization = pytest.mark.parametrize("kind", PARAMETERIZATIONS.values(), ids=PARAMETERIZATIONS.keys())
 TIMES = torch.tensor([0.2, 0.5, 0.9], dtype=torch.float64)

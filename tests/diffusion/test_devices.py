@@ -13,6 +13,7 @@ from kexue.diffusion.bound import variational_bound
 from kexue.diffusion.denoisers import GAUDenoiser
 from kexue.diffusion.denoising import NetworkDenoiser
 from kexue.diffusion.editing import image_to_image, inpaint
+from kexue.diffusion.exact import answer
 from kexue.diffusion.inversion import encode, invert
 from kexue.diffusion.likelihood import log_likelihood
 from kexue.diffusion.metrics import Moments, frechet_distance, kernel_distance, precision_recall
@@ -22,7 +23,6 @@ from kexue.diffusion.samplers import DDIM, SAMPLERS, Adaptive, Heun, measure_unc
 from kexue.diffusion.sampling import sample
 from kexue.diffusion.schedules import SCHEDULES, DiscreteBetas, LinearVP
 from kexue.diffusion.trace import Hutchinson
-from tests.diffusion.laws import answer
 from tests.training.generation.tiny import SIZES
 
 LINEAR = LinearVP()

@@ -10,14 +10,13 @@ import torch
 from torch import Tensor
 
 from kexue.diffusion.editing import Known, image_to_image, inpaint
+from kexue.diffusion.exact import GaussianData, answer, marginal
 from kexue.diffusion.grids import Trailing, UniformTime
 from kexue.diffusion.prediction import Prediction
 from kexue.diffusion.samplers import DDIM, SAMPLERS, Adams
 from kexue.diffusion.sampling import sample
 from kexue.diffusion.schedules import LinearVP
 from kexue.errors import OptionError
-from tests.diffusion.laws import answer, marginal
-from tests.reference.gaussian import GaussianData
 
 LINEAR = LinearVP()
 SHARE = 0.8  # the correlation of two pixels

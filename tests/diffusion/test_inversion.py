@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from kexue.diffusion.exact import MixtureData, answer, marginal
 from kexue.diffusion.grids import QUADRATIC, UniformAngle, UniformTime
 from kexue.diffusion.interpolation import great_circle, spherical
 from kexue.diffusion.inversion import encode, invert
@@ -16,8 +17,6 @@ from kexue.diffusion.samplers import DDIM, SAMPLERS, Adams, Adaptive, Euler, Heu
 from kexue.diffusion.sampling import Progress, sample
 from kexue.diffusion.schedules import SCHEDULES, LinearVP
 from kexue.errors import OptionError
-from tests.diffusion.laws import answer, marginal
-from tests.reference.gaussian import MixtureData
 
 LINEAR = LinearVP()
 MIXTURE = MixtureData.three_modes()

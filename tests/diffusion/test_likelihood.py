@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from kexue.diffusion.bits import Bins
 from kexue.diffusion.denoising import NetworkDenoiser
+from kexue.diffusion.exact import GaussianData, MixtureData
 from kexue.diffusion.likelihood import log_likelihood, normal_log_prob, prior_divergence
 from kexue.diffusion.prediction import Prediction, V
 from kexue.diffusion.schedules import SCHEDULES, DiscreteBetas, LinearVP, Schedule, ZeroTerminalSNR
 from kexue.diffusion.trace import ExactTrace, Hutchinson, HutchPP, Trace, random_signs
 from kexue.errors import OptionError
-from tests.reference.gaussian import GaussianData, MixtureData
 
 NATS_192 = 192 * math.log(2)
 

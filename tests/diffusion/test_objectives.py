@@ -11,6 +11,7 @@ from torch import Tensor
 
 from kexue.diffusion.bound import large_variance, step_divergence
 from kexue.diffusion.denoising import NetworkDenoiser
+from kexue.diffusion.exact import MixtureData
 from kexue.diffusion.objectives import (
     ELBO,
     OBJECTIVES,
@@ -26,7 +27,6 @@ from kexue.diffusion.objectives import (
 from kexue.diffusion.prediction import PARAMETERIZATIONS, X0, Denoiser, Prediction, Score, V
 from kexue.diffusion.schedules import VE, ArticleSchedule, Cosine, LinearVP, Schedule, ZeroTerminalSNR
 from kexue.diffusion.shapes import per_sample
-from tests.reference.gaussian import MixtureData
 
 OBJECTIVE_CASES = {
     **{name: make() for name, make in OBJECTIVES.items()},

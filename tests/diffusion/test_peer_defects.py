@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from kexue.diffusion.denoising import Clip, Thresholded
+from kexue.diffusion.exact import GaussianData, MixtureData, answer, f64, variance_of
 from kexue.diffusion.grids import Leading, Linspace, Trailing, UniformTime
 from kexue.diffusion.inversion import encode
 from kexue.diffusion.prediction import Prediction
@@ -19,8 +20,6 @@ from kexue.diffusion.samplers import DDIM, SAMPLERS, Adams, EulerMaruyama, Predi
 from kexue.diffusion.sampling import sample
 from kexue.diffusion.schedules import VE, Cosine, DiscreteBetas, LinearVP, SubVP, ZeroTerminalSNR, cosine_betas
 from kexue.errors import OptionError
-from tests.diffusion.laws import answer, f64, variance_of
-from tests.reference.gaussian import GaussianData, MixtureData
 
 CHAIN = DiscreteBetas()
 

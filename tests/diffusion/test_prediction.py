@@ -9,11 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kexue.diffusion.exact import GaussianData, MixtureData
 from kexue.diffusion.prediction import PARAMETERIZATIONS, Levels, Parameterization, Preconditioned, Prediction, V
 from kexue.diffusion.schedules import SCHEDULES, ArticleLimit, LinearVP, Schedule, ZeroTerminalSNR
 from kexue.diffusion.shapes import per_sample
 from kexue.errors import OptionError
-from tests.reference.gaussian import GaussianData, MixtureData
 
 FORMS = {
     "eps": Prediction.from_eps,

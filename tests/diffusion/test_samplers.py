@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from kexue.diffusion.exact import GaussianData, MixtureData, answer, f64, marginal, variance_of
 from kexue.diffusion.grids import UniformTime
 from kexue.diffusion.prediction import PARAMETERIZATIONS, Denoiser, Prediction
 from kexue.diffusion.samplers import (
@@ -33,9 +34,7 @@ from kexue.diffusion.samplers import (
 from kexue.diffusion.sampling import sample
 from kexue.diffusion.schedules import SCHEDULES, VE, LinearVP, Schedule, SubVP
 from kexue.errors import OptionError
-from tests.diffusion.laws import answer, f64, marginal, variance_of
 from tests.reference import sampling as naive
-from tests.reference.gaussian import GaussianData, MixtureData
 
 LINEAR = LinearVP()
 MIXTURE = MixtureData.three_modes()

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from kexue.diffusion.denoising import ArticleDenoiser, Clip, Guided, NetworkDenoiser, Thresholded
 from kexue.diffusion.editing import Known, image_to_image, inpaint
+from kexue.diffusion.exact import answer, f64
 from kexue.diffusion.grids import UNIFORM, Given, UniformTime
 from kexue.diffusion.inversion import encode, invert
 from kexue.diffusion.prediction import PARAMETERIZATIONS, Denoiser, Prediction, V
@@ -22,7 +23,6 @@ from kexue.diffusion.samplers import DDIM, SAMPLERS, Adams, Adaptive, EulerMaruy
 from kexue.diffusion.sampling import Progress, sample, suited_grid, walk
 from kexue.diffusion.schedules import SCHEDULES, VE, LinearVP
 from kexue.errors import OptionError
-from tests.diffusion.laws import answer, f64
 
 LINEAR = LinearVP()
 DENOISE = answer(LINEAR, 0.25, mean=0.3)

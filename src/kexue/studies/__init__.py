@@ -16,6 +16,11 @@ STUDIES = {
     "divergence": "Regularisers (archives/9039): does the divergence that fits the loss help, and softmax KL harm?",
     "distributions": "Discrete distributions as argmax of location plus noise (archives/9085): does the law matter?",
     "heads": "GPLinker, CasRel, TPLinker, heads for entities (archives/8888, 8373): which finds most, at what cost?",
+    "gplinker": "GPLinker (archives/8888): its loss, its heads, its rule for triples; `heads` compares it with others",
+    "ddpm-vae": "DDPM as an autoregressive VAE (archives/9152): is its loss a bound, and what do its choices change?",
+    "ddpm-bayes": "DDPM as Bayes and denoising (archives/9164): which variance of the steps, which target?",
+    "ddim": "DDIM (archives/9181): one network, any noise, any steps; what do less noise and fewer steps cost?",
+    "sde": "Diffusion as an SDE (archives/9209): do all samplers of one pair (alpha, sigma) give one law?",
     "gau-warmup": "Gated attention units with the norm after the sum (archives/8990): do deep stacks need warm-up?",
 }
 

@@ -14,6 +14,7 @@ class StudyOptions:
     """Options of one run.
 
     quick   small sizes and one seed, to see that it runs; the numbers mean little
+    long    more seeds, larger networks and longer trainings, for a GPU, where a study has such a form
     output  folder for the page and its pictures
     data    folders of data sets that do not come with the package, by name
     say     takes one line on how far it is
@@ -28,6 +29,16 @@ class StudyOptions:
     say: Callable[[str], None] = print
     device: str | None = None
     workers: int = 1
+    long: bool = False
+
+    def __post_init__(self) -> None:
+        if self.quick and self.long:
+            raise OptionError("a run is either quick or long, not both.")
+
+    @property
+    def scale(self) -> str:
+        """quick, full or long."""
+        return "quick" if self.quick else "long" if self.long else "full"
 
     def check_data(self, known: tuple[str, ...]) -> None:
         """Refuse a data set that the study does not use, and a folder that is not there."""

@@ -20,6 +20,7 @@ def study(
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
     device: Annotated[str | None, typer.Option(help="cpu or cuda, for studies that train.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Trainings at the same time, for studies that train.")] = 1,
+    long: Annotated[bool, typer.Option("--long", help="Larger and with more seeds, best on a GPU.")] = False,
 ) -> None:
     """Repeat the study of an article: its claim, what is measured here, a verdict.
 
@@ -32,7 +33,7 @@ def study(
             out.print(f"{known}: {question}", highlight=False)
         return
     options = StudyOptions(
-        output, quick, seed, _folders(data or []), lambda line: err.print(line, highlight=False), device, workers
+        output, quick, seed, _folders(data or []), lambda line: err.print(line, highlight=False), device, workers, long
     )
     typer.echo(run_study(name, options))
 

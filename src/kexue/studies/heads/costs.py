@@ -27,6 +27,7 @@ from kexue.extraction.schema import Schema
 from kexue.layers import handshaking
 from kexue.studies.heads.contenders import Contender
 from kexue.studies.heads.data import TYPED, Sentences
+from kexue.studies.kept import kept_bytes
 from kexue.training.extraction.recipe import ExtractionRecipe
 from kexue.training.extraction.run import build_model
 
@@ -162,13 +163,4 @@ def _bytes(case: Case) -> int:
         before = torch.cuda.memory_allocated()
         case.step()
         return torch.cuda.max_memory_allocated() - before
-    kept: dict[int, int] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        case.step()
-    own = {parameter.untyped_storage().data_ptr() for parameter in case.head.parameters()}
-    return sum(size for place, size in kept.items() if place not in own)
+    return kept_bytes(case.step, case.head.parameters())

@@ -11,14 +11,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from kexue.diffusion.exact.data import f64
 from kexue.diffusion.prediction import Denoiser, Prediction
 from kexue.diffusion.samplers import Sampler, State
 from kexue.diffusion.schedules import Schedule
 from kexue.diffusion.shapes import per_sample
-
-
-def f64(values: object) -> Tensor:
-    return torch.tensor(values, dtype=torch.float64)
 
 
 def at(schedule: Schedule, t: float) -> tuple[float, float]:

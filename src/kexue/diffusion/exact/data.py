@@ -3,7 +3,7 @@
     x_0 ~ N(m, C):    x_t ~ N(alpha m, V),   V = alpha^2 C + sigma^2,   E[x_0 | x_t] = m + alpha C V^-1 (x_t - alpha m)
     a mixture:        the same per component, weighted with how probable the component is at x_t
 
-Everything in float64.
+Everything in float64. What samplers, likelihoods and networks make of such data can be held against the truth.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from torch import Tensor
 from kexue.diffusion.prediction import Denoiser, Prediction
 from kexue.diffusion.schedules.schedule import Schedule
 from kexue.diffusion.shapes import per_sample
+
+BISECTIONS = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +37,7 @@ class GaussianData:
     @classmethod
     def diagonal(cls, mean: list[float], variances: list[float]) -> GaussianData:
         """Independent dimensions."""
-        return cls(_f64(mean), _f64(variances), torch.eye(len(mean), dtype=torch.float64))
+        return cls(f64(mean), f64(variances), torch.eye(len(mean), dtype=torch.float64))
 
     @classmethod
     def correlated(cls, dim: int, *, decay: float = 0.8, seed: int = 0, shift: float = 0.1) -> GaussianData:
@@ -91,7 +93,7 @@ class MixtureData:
     @classmethod
     def three_modes(cls) -> MixtureData:
         """One dimension, three unequal modes."""
-        return cls(_f64([0.5, 0.3, 0.2]), _f64([[-1.0], [0.5], [1.5]]), _f64([0.2, 0.1, 0.3]))
+        return cls(f64([0.5, 0.3, 0.2]), f64([[-1.0], [0.5], [1.5]]), f64([0.2, 0.1, 0.3]))
 
     def sample(self, num: int, seed: int = 0) -> Tensor:
         """Draws [num, dim]."""
@@ -108,6 +110,20 @@ class MixtureData:
         """The law of x_t."""
         alpha, sigma = (float(c(torch.tensor(t, dtype=torch.float64))) for c in (schedule.alpha, schedule.sigma))
         return MixtureData(self.weights, alpha * self.means, (alpha**2 * self.stds**2 + sigma**2).sqrt())
+
+    def quantiles(self, levels: Tensor) -> Tensor:
+        """Of data in one dimension, by bisection: float64 of the shape of `levels`, which lie within (0, 1)."""
+        reach = 10 * float(self.stds.max()) + float(self.means.abs().max())
+        low, high = torch.full_like(levels, -reach), torch.full_like(levels, reach)
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            below = self._cumulative(middle) < levels
+            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        return (low + high) / 2
+
+    def _cumulative(self, x: Tensor) -> Tensor:
+        share: Tensor = torch.special.ndtr((x[..., None] - self.means[:, 0]) / self.stds)
+        return (self.weights * share).sum(-1)
 
     def denoiser(self, schedule: Schedule) -> Denoiser:
         """The exact denoiser of vectors."""
@@ -128,5 +144,6 @@ class MixtureData:
         return self.weights.log() - distance.sum(-1) / 2
 
 
-def _f64(values: object) -> Tensor:
+def f64(values: object) -> Tensor:
+    """Numbers as float64."""
     return torch.tensor(values, dtype=torch.float64)

@@ -1,0 +1,105 @@
+"""A study made of parts: each measures one thing, shows it, and says which claims hold; the rest is the same for all.
+
+A part is a module with `measure(lab)`, which returns plain numbers, texts, lists and dicts, and
+`show(result, page, pictures)`, which adds to the page and returns `Claim`s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from kexue.studies.claims import Claim, add_verdicts
+from kexue.studies.lab import Lab
+from kexue.studies.machine import describe_machine
+from kexue.studies.options import StudyOptions
+from kexue.studies.page import Page
+from kexue.studies.pictures import Pictures
+
+
+class Part(Protocol):
+    """A module of a study."""
+
+    __name__: str
+
+    def measure(self, lab: Lab) -> Any:
+        """Plain numbers, texts, lists and dicts."""
+
+    def show(self, result: Any, page: Page, pictures: Pictures) -> Sequence[Claim]:
+        """Tables, pictures, claims."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A name as in `STUDIES`, a title, the question, what the article claims, and the parts in their order."""
+
+    name: str
+    title: str
+    question: str
+    claimed: str
+    parts: Sequence[Part]
+    beyond: str = ""
+    """What the study leaves open."""
+
+
+def run_parts(study: Study, options: StudyOptions, known_data: tuple[str, ...] = ()) -> Path:
+    """Measure what is not there yet, write the page anew after every part, and return its path."""
+    options.check_data(known_data)
+    lab = Lab(study.name, options)
+    if not Pictures(options.output, study.name).possible:
+        options.say("no pictures: they need matplotlib (pip install 'kexue[studies]')")
+    path, results = options.output / f"{study.name}.md", {}
+    for part in study.parts:
+        results[_name(part)] = lab.keep(_name(part), lambda part=part: part.measure(lab))
+        _page(study, lab, results).write(path)
+    return path
+
+
+def _page(study: Study, lab: Lab, results: Mapping[str, Any]) -> Page:
+    """Of the parts that have been measured."""
+    page = _begin(study, lab.options)
+    pictures = Pictures(lab.options.output, study.name)
+    measured = [part for part in study.parts if _name(part) in results]
+    claims = [claim for part in measured for claim in part.show(results[_name(part)], page, pictures)]
+    add_verdicts(page, claims)
+    missing = [_name(part).replace("_", " ") for part in study.parts if _name(part) not in results]
+    if missing:
+        page.text(f"**Still to be measured by the command below: {', '.join(missing)}.**")
+    if study.beyond:
+        page.text(study.beyond)
+    _repeat(page, lab)
+    return page
+
+
+def _name(part: Part) -> str:
+    return part.__name__.rpartition(".")[2]
+
+
+def _begin(study: Study, options: StudyOptions) -> Page:
+    page = Page()
+    page.heading(study.title, 1)
+    if options.quick:
+        page.text("**A quick run, to see that it runs: the numbers below mean little.**")
+    page.heading("Question")
+    page.text(study.question)
+    page.heading("What the article claims")
+    page.text(study.claimed)
+    return page
+
+
+def _repeat(page: Page, lab: Lab) -> None:
+    page.heading("To repeat it")
+    options = lab.options
+    scale = "" if options.scale == "full" else f" --{options.scale}"
+    folders = "".join(f" --data {name}=FOLDER" for name in options.data)
+    page.code(f"kexue study {lab.name}{scale}{folders} --seed {options.seed} --device {lab.device.type}")
+    where = f"{torch.cuda.get_device_name()}, " if lab.device.type == "cuda" else ""
+    page.text(
+        f"""Seed {options.seed}; {lab.seconds / 60:.1f} minutes of processor time on {where}{describe_machine()};
+        {date.today()}. This page was written by the study; the numbers are in {lab.path.name} beside it."""
+    )
