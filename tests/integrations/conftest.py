@@ -1,4 +1,4 @@
-"""A Ray of two CPUs that runs in the background, and a model that knows ten sentences, as a folder and ready to be asked."""
+"""A Ray of two CPUs that runs in the background, and a model that knows ten sentences: a folder, and one to ask."""
 
 from __future__ import annotations
 
