@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from kexue.benchmarks.__main__ import WITHOUT_DATA, main, summaries
+from kexue.benchmarks.__main__ import main, summaries
 from kexue.benchmarks.heads import efficient_floor, standard_floor
 from kexue.benchmarks.joined import join_documents
 from kexue.benchmarks.long import widened
 from kexue.benchmarks.measuring.machine import Rates
 from kexue.benchmarks.real import demo_sentences
+from kexue.benchmarks.registry import BENCHMARKS
 from kexue.benchmarks.synthetic import make_batch, make_head
 from kexue.extraction.checkpoint import save_checkpoint
 from tests.extraction.tiny import tiny_checkpoint
@@ -29,7 +30,7 @@ PROMISES = {
     "extract": ("kexue extract / encoder", "tokenising", "heads and decoding"),
     "likelihood": ("exact trace, mean error", "exact trace, rms error", "error of score_sde at equal time / ours"),
     "distributions": ("cross entropy", "Monte Carlo", "floor"),
-    "samplers": ("DDIM, ours / bare", "DDIM, diffusers / ours", "W1 of adams"),
+    "samplers": ("DDIM, ours / bare", "DDIM, diffusers / ours", "W1 of the best peer / adams"),
     "image_training": ("training step", "forward + backward", "images / s"),
     "long": ("encoder time of a token", "trained heads", "untrained heads"),
 }
@@ -44,7 +45,7 @@ def threads_and_environment_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterat
     torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("name", WITHOUT_DATA)
+@pytest.mark.parametrize("name", PROMISES)
 @pytest.mark.filterwarnings("ignore::SyntaxWarning", "ignore::DeprecationWarning")  # of bert4torch and tensorboard
 def test_a_benchmark_runs_and_prints_what_it_promises(name: str, capsys: pytest.CaptureFixture[str]):
     main([name, "--quick"])
@@ -58,7 +59,7 @@ def test_a_benchmark_runs_and_prints_what_it_promises(name: str, capsys: pytest.
 def test_all_benchmarks_are_listed_with_their_first_sentence(capsys: pytest.CaptureFixture[str]):
     main([])
     printed = capsys.readouterr().out
-    assert {*WITHOUT_DATA, "gau", "image_samplers", "joined", "occurrence", "serve"} == summaries().keys()
+    assert {*BENCHMARKS, "image_samplers", "joined", "occurrence"} == summaries().keys()
     for summary in summaries().values():
         assert summary in printed
 
@@ -68,7 +69,7 @@ def test_a_misspelt_benchmark_is_answered_with_the_right_one():
         main(["decodin"])
 
 
-@pytest.mark.parametrize("name", WITHOUT_DATA)
+@pytest.mark.parametrize("name", PROMISES)
 def test_help_says_how_it_is_measured(name: str, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as exit:
         import_module(f"kexue.benchmarks.{name}").main(["--help"])

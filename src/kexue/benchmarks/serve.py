@@ -26,6 +26,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 
+from kexue.benchmarks.measuring.comparison import Comparison
 from kexue.benchmarks.measuring.options import begin, make_parser
 from kexue.benchmarks.measuring.report import Report, Target
 from kexue.benchmarks.real import add_model_options, demo_sentences, shrink_model, trained_model
@@ -33,6 +34,8 @@ from kexue.pipelines.extractor import Extractor
 
 TIMES = 10  # as many clients as in the first part, to overload
 PATIENCE = 30.0
+ALONE_SPREAD = 0.1
+"""Assumed of the ratio: the two are measured once, one after the other, on the wall."""
 
 
 @dataclass
@@ -146,8 +149,19 @@ def measure(report: Report, model: Path, options: Namespace) -> None:
         ],
     )  # fmt: skip
     report.line(f"memory of the service: {before:.0f} MB before the overload, {after:.0f} MB after it")
+    report.compare(
+        Comparison(
+            "requests a second / one model call at a time",
+            "its model, called with one text after the other",
+            1 / max(rate, 1e-9),
+            1 / alone,
+            rate / alone,
+            ALONE_SPREAD,
+            3.0,
+            unit="s a request",
+        )
+    )
     for target in (
-        Target("requests a second / one model call at a time", rate / alone, 3.0),
         Target("overload, p99 of accepted", flood.quantile(200, 0.99), 2 * options.latency, at_most=True, unit=" s"),
         Target("overload, p99 of refusals", flood.quantile(503, 0.99), 0.05, at_most=True, unit=" s"),
         Target("overload, memory after / before", after / before, 1.05, at_most=True),
@@ -156,7 +170,7 @@ def measure(report: Report, model: Path, options: Namespace) -> None:
         report.target(target)
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str]) -> Report:
     """Measure, and print what holds."""
     parser = make_parser("serve", __doc__)
     add_model_options(parser)
@@ -171,6 +185,7 @@ def main(arguments: list[str]) -> None:
             shrink_model(options, Path(folder))
             options.clients, options.seconds, options.overload = 2, 0.5, 0.5
         measure(report, trained_model(Path(folder) / "model", options), options)
+    return report
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ app.command()(commands.doctor.doctor)
 app.command()(commands.info.info)
 app.command()(commands.serve.serve)
 app.command()(commands.study.study)
+app.command()(commands.bench.bench)
 
 
 def main() -> None:
