@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -15,7 +15,9 @@ from kexue.benchmarks.__main__ import main, summaries
 from kexue.benchmarks.heads import efficient_floor, standard_floor
 from kexue.benchmarks.joined import join_documents
 from kexue.benchmarks.long import widened
+from kexue.benchmarks.measuring.comparison import Comparison
 from kexue.benchmarks.measuring.machine import Rates
+from kexue.benchmarks.measuring.report import Report
 from kexue.benchmarks.real import demo_sentences
 from kexue.benchmarks.registry import BENCHMARKS
 from kexue.benchmarks.synthetic import make_batch, make_head
@@ -48,12 +50,27 @@ def threads_and_environment_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterat
 @pytest.mark.parametrize("name", PROMISES)
 @pytest.mark.filterwarnings("ignore::SyntaxWarning", "ignore::DeprecationWarning")  # of bert4torch and tensorboard
 def test_a_benchmark_runs_and_prints_what_it_promises(name: str, capsys: pytest.CaptureFixture[str]):
-    main([name, "--quick"])
+    report: Report = import_module(f"kexue.benchmarks.{name}").main(["--quick"])
     printed = capsys.readouterr().out
     assert "seed 0" in printed
     assert "GFLOP/s" in printed
     assert f"torch {torch.__version__}" in printed
     assert not [promise for promise in PROMISES[name] if promise not in printed]
+    check_comparisons(report.comparisons)
+
+
+def check_comparisons(found: Sequence[Comparison]) -> None:
+    """What a benchmark hands to `kexue bench`: ratios with names of their own, of what stands beside them."""
+    assert found
+    assert len({comparison.name for comparison in found}) == len(found)
+    for comparison in found:
+        above, below = comparison.theirs, comparison.ours
+        if comparison.at_most:
+            above, below = below, above
+        if comparison.spread is None:
+            assert comparison.ratio == pytest.approx(above / below, rel=1e-6)
+        assert comparison.ratio > 0
+        assert comparison.peer
 
 
 def test_all_benchmarks_are_listed_with_their_first_sentence(capsys: pytest.CaptureFixture[str]):

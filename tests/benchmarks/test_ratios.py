@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,7 +67,7 @@ def test_the_spread_of_normal_noise_is_its_standard_deviation_and_one_outlier_do
         (row(4.0), row(3.7), False),  # less than a tenth
         (row(4.0), row(3.5), True),
         (row(4.0), row(9.0), False),  # better
-        (row(4.0, 0.1), row(2.8, 0.05), False),  # within three spreads of both
+        (row(4.0, 0.1), row(2.9, 0.05), False),  # within three spreads of both
         (row(4.0, 0.1), row(2.5, 0.05), True),
         (row(1.0, at_most=True), row(1.2, at_most=True), True),
         (row(1.0, at_most=True), row(0.5, at_most=True), False),
@@ -177,28 +176,6 @@ def test_the_page_has_a_row_for_each_ratio_with_the_version_of_its_peer():
         "| a | time | peer 1.0 | 4 | 2% | at least 5: missed |",
         "| a | memory | peer 1.0 | 2 | none |  |",
     ]
-
-
-@pytest.mark.filterwarnings("ignore::SyntaxWarning", "ignore::DeprecationWarning")  # of bert4torch
-@pytest.mark.parametrize("name", ["heads", "decoding", "likelihood", "samplers", "distributions"])
-def test_a_benchmark_hands_over_ratios_with_names_of_their_own(name: str, tmp_path: Path):
-    import torch
-
-    threads = torch.get_num_threads()
-    options = BenchOptions(only=(name,), quick=True)
-    table = rerun(options, tmp_path / "t.json", against=None, accept=False, say=print).table
-    torch.set_num_threads(threads)
-    found = table[name].comparisons
-    assert found
-    assert len({comparison.name for comparison in found}) == len(found)
-    for comparison in found:
-        above, below = (
-            (comparison.ours, comparison.theirs) if comparison.at_most else (comparison.theirs, comparison.ours)
-        )
-        if comparison.spread is None or comparison.unit == "bits/dim":
-            assert comparison.ratio == pytest.approx(above / below, rel=1e-6)
-        assert comparison.ratio > 0
-    assert json.loads((tmp_path / "t.json").read_text())["benchmarks"][name]["torch"] == torch.__version__
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)

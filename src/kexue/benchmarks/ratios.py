@@ -1,9 +1,10 @@
 """The table of ratios as a file, and what got worse since it was written.
 
 How noise is told from change: a ratio of times is the median over interleaved rounds, and its `spread` is how far
-single rounds lie from it. A ratio is worse when it moved, the wrong way, by more than three spreads of both runs together, and
-by more than a tenth: from process to process times move by some hundredths even where the rounds of each agree.
-Numbers without a spread (peaks of memory, errors at one seed) come out the same each time; there a fiftieth is enough.
+single rounds lie from it. A ratio is worse when it moved, the wrong way, by more than three spreads of both runs
+together, and by more than a tenth: from process to process times move by some hundredths even where the rounds of each
+agree. Numbers without a spread (peaks of memory, errors at one seed) come out the same each time; there a fiftieth is
+enough.
 """
 
 from __future__ import annotations
