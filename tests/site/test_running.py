@@ -19,7 +19,7 @@ LINES = 48
 SMALLER = {
     ("train", "digits"): ["--epochs", "0.2"],
     ("train", "train.jsonl"): ["--epochs", "1", "--encoder", "gau-tiny"],
-    ("evaluate", "runs/digits"): ["--num", "20", "--likelihood", "1"],
+    ("evaluate", "runs/digits"): ["--num", "20", "--steps", "4", "--likelihood", "0"],
 }
 """What is put behind a command; of an option given twice the last counts."""
 

@@ -78,6 +78,7 @@ def test_a_page_is_there_in_chinese(page: str, site: Path):
     assert article
     text = re.sub(r"<(pre|code|math).*?</\1>|<[^>]+>", "", article[0], flags=re.DOTALL)
     assert len(re.findall(r"[\u4e00-\u9fff]", text)) > 0.25 * len(re.sub(r"\s", "", text))
+    assert not re.search(r"[\u4e00-\u9fff，。；：]\n[\u4e00-\u9fff]", text), "a line break shows as a space"
     assert '<html lang="zh"' in chinese
     assert '<html lang="en"' in english
 
