@@ -26,7 +26,7 @@ from kexue.pipelines.generator import Condition
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "images"
 SENTENCES = (0, 2, 4)
 WIDTH = 860
-SEED, STEPS, SCALE = 42, 15, 4
+SEED, STEPS = 42, 15
 
 
 def main(extractor: str, generator: str) -> None:
@@ -60,8 +60,7 @@ def digits(generator: Generator) -> Image.Image:
     )
     with TemporaryDirectory() as folder:
         write_grid(Path(folder) / "grid.png", generator.pixels(images), columns=10)
-        grid = Image.open(Path(folder) / "grid.png").convert("L")
-    return grid.resize((grid.width * SCALE, grid.height * SCALE), Image.Resampling.NEAREST)
+        return Image.open(Path(folder) / "grid.png").convert("L")
 
 
 def save(path: Path, picture: Image.Image) -> None:
