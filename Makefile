@@ -1,5 +1,5 @@
 # The verbs of this repository; each is a script of a few lines in scripts/.
-.PHONY: help demo test lint check bench format
+.PHONY: help demo test lint check bench format site
 
 help:
 	@echo "make demo     install into .venv, train on the data inside the package, extract, write a page"
@@ -29,3 +29,7 @@ format:
 bench:
 	@scripts/install benchmarks
 	@scripts/bench
+
+site:
+	@scripts/install docs
+	@scripts/site

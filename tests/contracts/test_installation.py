@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 REQUIREMENTS = [*PROJECT["dependencies"], *(line for lines in EXTRAS.values() for line in lines)]
-SCRIPTS = ["install", "lint", "check", "test", "bench", "demo"]
+SCRIPTS = ["install", "lint", "check", "test", "bench", "demo", "site"]
 
 
 def pins() -> dict[str, str]:

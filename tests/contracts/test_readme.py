@@ -17,7 +17,7 @@ from kexue.extraction.document import Document
 
 ROOT = Path(__file__).resolve().parents[2]
 READMES = ("README.md", "README.zh.md")
-DOCS = sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
+DOCS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))
 PAGES = (*READMES, "CONTRIBUTING.md", "CHANGELOG.md", *DOCS)
 
 

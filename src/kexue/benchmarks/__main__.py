@@ -1,7 +1,6 @@
-"""The list of benchmarks, and a way to run one or all of them.
+"""The list of benchmarks, and a way to run one of them with all its options; `kexue bench` runs all beside peers.
 
 python -m kexue.benchmarks                    list them
-python -m kexue.benchmarks all [OPTIONS]      all that need no data of their own, one after the other
 python -m kexue.benchmarks NAME [OPTIONS]     one; `--help` shows its options
 """
 
@@ -15,18 +14,6 @@ from pathlib import Path
 from kexue.errors import unknown
 
 FOLDER = Path(__file__).parent
-WITHOUT_DATA = (
-    "heads",
-    "decoding",
-    "step",
-    "regularizers",
-    "extract",
-    "long",
-    "likelihood",
-    "samplers",
-    "image_training",
-    "distributions",
-)
 
 
 def summaries() -> dict[str, str]:
@@ -37,17 +24,16 @@ def summaries() -> dict[str, str]:
 
 
 def main(arguments: list[str]) -> None:
-    """List the benchmarks, or run those that are named."""
+    """List the benchmarks, or run the one that is named."""
     known = summaries()
     if not arguments or arguments[0] in ("-h", "--help"):
         print(__doc__)
         print("\n".join(f"    {name:16}{summary}" for name, summary in known.items()))
         return
     name, *options = arguments
-    if name != "all" and name not in known:
-        raise SystemExit(unknown("benchmark", name, ("all", *known)))
-    for chosen in WITHOUT_DATA if name == "all" else (name,):
-        import_module(f"kexue.benchmarks.{chosen}").main(options)
+    if name not in known:
+        raise SystemExit(unknown("benchmark", name, tuple(known)))
+    import_module(f"kexue.benchmarks.{name}").main(options)
 
 
 if __name__ == "__main__":

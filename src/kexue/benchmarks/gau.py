@@ -24,6 +24,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from kexue.benchmarks.measuring.comparison import Comparison
 from kexue.benchmarks.measuring.memory import peak_bytes
 from kexue.benchmarks.measuring.options import begin, make_parser
 from kexue.benchmarks.measuring.report import Report, Target, number
@@ -97,7 +98,7 @@ class Ours(nn.Module):
         return out
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str]) -> Report:
     """Print a table for short texts, one for long ones, and the step beside its floor."""
     options = _options(arguments)
     report, _ = begin("gau", options)
@@ -116,6 +117,7 @@ def main(arguments: list[str]) -> None:
     _floors(report, columns, rate, bench)
     _long(report, {name: models[name] for name in (MIXED, BERT) if name in models}, options.long, bench)
     _step(report, models[OURS[0]], options.lengths[0], rate, bench)
+    return report
 
 
 def measure(models: Mapping[str, nn.Module], length: int, bench: Bench) -> Column:
@@ -251,14 +253,37 @@ def _targets(report: Report, columns: Mapping[int, Column], bench: Bench) -> Non
             fastest = min(units, key=lambda name: bench.seconds(column.times[name]))
             leanest = min(units, key=lambda name: column.peaks[name])
             for own in OURS:
-                ratio = bench.sound(column.times[own].ratio(column.times[fastest]))
-                report.target(Target(f"{length} tokens, time of {own} / {fastest}", ratio, 0.75, at_most=True))
-                memory = column.peaks[own] / column.peaks[leanest]
-                report.target(Target(f"{length} tokens, peak of {own} / {leanest}", memory, 0.5, at_most=True))
+                _compare_times(report, length, column.times, own, fastest, 0.75, bench)
+                _compare_peaks(report, length, column.peaks, own, leanest, 0.5)
         for own in OURS:
-            memory = column.peaks[own] / column.peaks[BERT]
-            report.target(Target(f"{length} tokens, peak of {own} / {BERT}", memory, 1.0, at_most=True))
+            _compare_times(report, length, column.times, own, BERT, None, bench)
+            _compare_peaks(report, length, column.peaks, own, BERT, 1.0)
     report.line()
+
+
+def _compare_times(
+    report: Report,
+    length: int,
+    times: Mapping[str, Times],
+    own: str,
+    peer: str,
+    promised: float | None,
+    bench: Bench,
+) -> None:
+    name = f"{length} tokens, time of {own} / {peer}"
+    on_wall = bench.device.type == "cuda"
+    report.compare(
+        Comparison.of_times(name, times[own], times[peer], peer, promised=promised, at_most=True, on_wall=on_wall)
+    )
+
+
+def _compare_peaks(report: Report, length: int, peaks: Mapping[str, int], own: str, peer: str, promised: float) -> None:
+    name = f"{length} tokens, peak of {own} / {peer}"
+    report.compare(
+        Comparison.of_numbers(
+            name, peaks[own] / 1e6, peaks[peer] / 1e6, peer, unit="MB", promised=promised, at_most=True
+        )
+    )
 
 
 def _floors(report: Report, columns: Mapping[int, Column], rate: float, bench: Bench) -> None:
@@ -287,10 +312,8 @@ def _long(report: Report, models: Mapping[str, nn.Module], lengths: Sequence[int
     ]
     report.line("long texts: microseconds a token, wall / processor\n")
     report.table(["length", *models, "ratio"], rows)
-    for length, promised in ((2048, 0.9), (8192, 0.4)):
-        if length in times:
-            ratio = bench.sound(times[length][MIXED].ratio(times[length][BERT]))
-            report.target(Target(f"{length} tokens, time of {MIXED} / {BERT}", ratio, promised, at_most=True))
+    for length, own in times.items():
+        _compare_times(report, length, own, MIXED, BERT, {2048: 0.9, 8192: 0.4}.get(length), bench)
     costs = [bench.seconds(own[MIXED]) for own in times.values()]
     name = f"{MIXED}, dearest over cheapest token, {lengths[0]} to {lengths[-1]} tokens"
     report.target(Target(name, max(costs) / min(costs), 1.2, at_most=True))

@@ -22,10 +22,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from kexue.benchmarks.measuring.comparison import Comparison
 from kexue.benchmarks.measuring.machine import Rates
 from kexue.benchmarks.measuring.memory import peak_bytes
 from kexue.benchmarks.measuring.options import begin, make_parser
-from kexue.benchmarks.measuring.report import Report, Target, number
+from kexue.benchmarks.measuring.report import Report, number
 from kexue.benchmarks.measuring.timing import Ratio, Run, Times, interleaved
 from kexue.benchmarks.peers import DenseHeads, dense_heads
 from kexue.benchmarks.synthetic import HIDDEN_DIM, Batch, make_batch, make_head
@@ -39,6 +40,11 @@ REPEATS = 3
 CASES = ("ours", "sparse", "dense")
 STANDARD = ((24, 128), (48, 128), (171, 128))
 """Predicates and lengths at which the standard heads are compared."""
+PROMISES: dict[tuple[str, tuple[int, int]], dict[str, float]] = {
+    ("efficient", (171, 256)): {"sparse": 60, "dense": 120, "memory": 50},
+    ("efficient", (24, 128)): {"sparse": 8, "memory": 7},
+}
+"""What the issue of this benchmark promised."""
 
 
 @dataclass(frozen=True)
@@ -146,15 +152,16 @@ def _value(step: Callable[[], Tensor]) -> float:
         return float(step())
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str]) -> Report:
     """Print a table for the efficient heads and one for the standard heads."""
     options = _options(arguments)
     report, rates = begin("heads", options)
     sizes = [(labels, length) for labels in options.predicates for length in options.lengths]
-    cells = _table(report, "efficient", sizes, rates, options)
-    _targets(report, cells)
+    _compare(report, "efficient", _table(report, "efficient", sizes, rates, options))
     report.line()
-    _table(report, "standard", [(4, 16)] if options.quick else list(STANDARD), rates, options)
+    standard = [(4, 16)] if options.quick else list(STANDARD)
+    _compare(report, "standard", _table(report, "standard", standard, rates, options))
+    return report
 
 
 def _options(arguments: list[str]) -> Namespace:
@@ -200,18 +207,32 @@ def _memory_row(size: tuple[int, int], cell: Cell) -> list[object]:
     return [*size, *peaks, *map(cell.saving, CASES[1:]), *(f"{cell.losses[name]:.2f}" for name in CASES)]
 
 
-def _targets(report: Report, cells: dict[tuple[int, int], Cell]) -> None:
-    """What the issue of this benchmark promised."""
-    for size, sparse, dense, memory in (((171, 256), 60, 120, 50), ((24, 128), 8, None, 7)):
-        if size not in cells:
-            continue
-        cell, name = cells[size], f"{size[0]} predicates, length {size[1]}"
-        for peer, promised in (("sparse", sparse), ("dense", dense)):
-            if promised is not None:
-                ratio = cell.speedup(peer)
-                report.target(Target(f"{name}, time of {peer} / ours", ratio.sound, promised))
-        least = min(cell.saving("sparse"), cell.saving("dense"))
-        report.target(Target(f"{name}, peak memory of the leaner peer / ours", least, memory))
+def _compare(report: Report, kind: str, cells: dict[tuple[int, int], Cell]) -> None:
+    """Time beside both losses of the peer, memory beside the leaner one."""
+    peer = dense_heads(make_head(1)).name
+    for size, cell in cells.items():
+        promises = PROMISES.get((kind, size), {})
+        name = f"{kind}, {size[0]} predicates, length {size[1]}"
+        for loss in CASES[1:]:
+            report.compare(
+                Comparison.of_times(
+                    f"{name}, time of {loss} / ours",
+                    cell.times["ours"],
+                    cell.times[loss],
+                    peer,
+                    promised=promises.get(loss),
+                )
+            )
+        report.compare(
+            Comparison.of_numbers(
+                f"{name}, peak memory of the leaner peer / ours",
+                cell.peaks["ours"] / 1e6,
+                min(cell.peaks[loss] for loss in CASES[1:]) / 1e6,
+                peer,
+                unit="MB",
+                promised=promises.get("memory"),
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -21,8 +21,9 @@ import torch
 from torch import Tensor, nn
 from transformers import TrainerCallback
 
+from kexue.benchmarks.measuring.comparison import Comparison
 from kexue.benchmarks.measuring.options import begin, make_parser
-from kexue.benchmarks.measuring.report import Report, Target, number
+from kexue.benchmarks.measuring.report import Report, number
 from kexue.benchmarks.measuring.timing import Elapsed, Stopwatch, Times
 from kexue.diffusion.images import ImageSet
 from kexue.training.arguments import uses_bfloat16
@@ -92,13 +93,14 @@ def _columns(laps: list[Elapsed]) -> Times:
     return Times(*(tuple(column) for column in zip(*laps, strict=True)))
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str]) -> Report:
     """Print both times, their ratio and the images a second."""
     options = _options(arguments)
     report, _ = begin("image_training", options)
     with TemporaryDirectory() as folder:
         side_by_side = _run(options, Path(folder))
     _print(report, options, *side_by_side.times())
+    return report
 
 
 def _options(arguments: list[str]) -> Namespace:
@@ -158,7 +160,16 @@ def _print(report: Report, options: Namespace, trained: Times, bare: Times) -> N
         ["training step", "forward + backward", "ratio", "images / s"],
         [[trained.each(1e3), bare.each(1e3), ratio, number(options.batch / trained.median_wall)]],
     )
-    report.target(Target("training step / forward + backward", ratio.sound, MOST, at_most=True))
+    report.compare(
+        Comparison.of_times(
+            "training step / forward + backward",
+            trained,
+            bare,
+            "its network, forward and backward",
+            promised=MOST,
+            at_most=True,
+        )
+    )
 
 
 if __name__ == "__main__":

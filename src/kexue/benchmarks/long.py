@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from kexue.benchmarks.measuring.comparison import Comparison
 from kexue.benchmarks.measuring.memory import peak_bytes
 from kexue.benchmarks.measuring.options import begin, make_parser
 from kexue.benchmarks.measuring.report import Report, Target
@@ -125,7 +126,7 @@ def _train(head: GPLinker, hidden: Tensor, mask: Tensor) -> None:
     head.zero_grad(set_to_none=True)
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str]) -> Report:
     """Print a table for trained heads and one for untrained heads."""
     options = _options(arguments)
     report, _ = begin("long", options)
@@ -138,6 +139,7 @@ def main(arguments: list[str]) -> None:
     for name, head in (("trained", wide), ("untrained", fresh)):
         rows = {length: _row(extractor, head, length, options) for length in options.lengths}
         _print(report, name, rows, options)
+    return report
 
 
 def _options(arguments: list[str]) -> Namespace:
@@ -168,6 +170,16 @@ def _print(report: Report, name: str, rows: dict[int, Row], options: Namespace) 
     shortest, longest = rows[min(rows)], rows[max(rows)]
     what = f"encoder time of a token, {max(rows)} / {min(rows)} tokens"
     report.target(Target(what, longest.per_token / shortest.per_token, LINEAR, at_most=True))
+    for length, row in rows.items():
+        report.compare(
+            Comparison.of_numbers(
+                f"{name} heads, {length} tokens, dense scores / peak of the loss",
+                row.peaks["loss"] / 1e6,
+                row.dense / 1e6,
+                "dense scores, computed",
+                unit="MB",
+            )
+        )
     report.line()
 
 

@@ -25,9 +25,10 @@ from rich.console import Console
 from torch import Tensor
 from transformers import TrainerCallback
 
+from kexue.benchmarks.measuring.comparison import Comparison
 from kexue.benchmarks.measuring.memory import peak_bytes
 from kexue.benchmarks.measuring.options import begin, make_parser
-from kexue.benchmarks.measuring.report import Report, Target
+from kexue.benchmarks.measuring.report import Report
 from kexue.benchmarks.measuring.timing import Run, Times, interleaved
 from kexue.benchmarks.real import few_sentences
 from kexue.data import demo_path
@@ -87,7 +88,7 @@ def _steps(
         trainer.model.zero_grad()
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str]) -> Report:
     """Print a table for each file and precision."""
     options = _options(arguments)
     report, _ = begin("regularizers", options)
@@ -95,6 +96,7 @@ def main(arguments: list[str]) -> None:
         for data in options.data:
             with tempfile.TemporaryDirectory() as folder:
                 _report(report, data, precision, Path(folder), options)
+    return report
 
 
 def _options(arguments: list[str]) -> Namespace:
@@ -135,9 +137,24 @@ def _report(report: Report, data: Path, precision: str, folder: Path, options: N
             for name, own in times.items()
         ],
     )
-    ratio, memory = times["R-Drop"].ratio(times["plain"]).sound / 2, peaks["R-Drop"] / peaks["plain, twice the batch"]
-    report.target(Target("time of R-Drop / two plain steps", ratio, 1.1, at_most=True))
-    report.target(Target("memory of R-Drop / a plain step of twice the batch", memory, 1.05, at_most=True))
+    where = f"{data.name}, {precision}, "
+    two = times["plain"].scaled(2)
+    report.compare(
+        Comparison.of_times(
+            f"{where}time of R-Drop / two plain steps", times["R-Drop"], two, "plain steps", promised=1.1, at_most=True
+        )
+    )
+    report.compare(
+        Comparison.of_numbers(
+            f"{where}memory of R-Drop / a plain step of twice the batch",
+            peaks["R-Drop"] / 1e6,
+            peaks["plain, twice the batch"] / 1e6,
+            "plain steps",
+            unit="MB",
+            promised=1.05,
+            at_most=True,
+        )
+    )
     report.line()
 
 

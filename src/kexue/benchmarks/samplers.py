@@ -23,8 +23,9 @@ from functools import cached_property, partial
 import torch
 from torch import Tensor
 
+from kexue.benchmarks.measuring.comparison import Comparison
 from kexue.benchmarks.measuring.options import begin, make_parser
-from kexue.benchmarks.measuring.report import Report, Target
+from kexue.benchmarks.measuring.report import Report
 from kexue.benchmarks.measuring.timing import Run, Times, interleaved
 from kexue.benchmarks.peers import schedulers
 from kexue.diffusion.prediction import Prediction
@@ -138,12 +139,13 @@ class Contest:
                 yield f"{name} ({chosen})", self.distances(x)
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str]) -> Report:
     """Print a table for the overhead and one for the accuracy."""
     options = _options(arguments)
     report, _ = begin("samplers", options)
     _overhead(report, options)
     _accuracy(report, options)
+    return report
 
 
 def _options(arguments: list[str]) -> Namespace:
@@ -164,9 +166,20 @@ def _overhead(report: Report, options: Namespace) -> None:
         times = _times(eta, options)
         to_bare, to_ours = times["ours"].ratio(times["bare"]), times["diffusers"].ratio(times["ours"])
         rows.append([name, *(times[case].each(1e6 / NUM_STEPS) for case in times), to_bare, to_ours])
-        report.target(Target(f"{name}, ours / bare", to_bare.sound, most, at_most=True))
-        if eta == 0:
-            report.target(Target(f"{name}, diffusers / ours", to_ours.sound, 4))
+        report.compare(
+            Comparison.of_times(
+                f"{name}, ours / bare", times["ours"], times["bare"], "bare arithmetic", promised=most, at_most=True
+            )
+        )
+        report.compare(
+            Comparison.of_times(
+                f"{name}, diffusers / ours",
+                times["ours"],
+                times["diffusers"],
+                "diffusers",
+                promised=4 if eta == 0 else None,
+            )
+        )
     report.line()
     report.table(["sampler", "bare", "ours", "diffusers", "ours / bare", "diffusers / ours"], rows)
 
@@ -247,8 +260,15 @@ def _contest_table(report: Report, data: str, start: str, contests: list[Contest
         shown = [f"{w1:.2g} / {w2:.2g}" for w1, w2 in ours.values()]
         rows.append([contest.num_calls, *shown, best, f"{least_w1:.2g}", f"{least_w2:.2g}"])
         for kind, mine, its in (("W1", ours["adams"][0], least_w1), ("W2", ours["adams"][1], least_w2)):
-            report.target(
-                Target(f"{data} from {start}, {contest.num_calls} calls, {kind} of adams", mine, its, at_most=True)
+            report.compare(
+                Comparison.of_numbers(
+                    f"{data} from {start}, {contest.num_calls} calls, {kind} of the best peer / adams",
+                    mine,
+                    its,
+                    "diffusers",
+                    unit="data",
+                    promised=1,
+                )
             )
     report.line()
     report.table(heading, rows)

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import httpx
 
+from kexue.benchmarks.measuring.comparison import Comparison
 from kexue.benchmarks.measuring.load import PATIENCE, Seen, steady_rate, waiting_clients
 from kexue.benchmarks.measuring.options import begin, make_parser
 from kexue.benchmarks.measuring.report import Report, Target
@@ -37,6 +38,8 @@ TIMES = 10
 CONNECTIONS = 512
 LONGEST = 80
 """Characters of a short text."""
+ALONE_SPREAD = 0.1
+"""Assumed of the ratio: the two are measured once, one after the other, on the wall."""
 
 
 @contextmanager
@@ -108,8 +111,19 @@ def measure(report: Report, model: Path, options: Namespace) -> None:
     )
     report.line(f"{len(texts)} texts of at most {options.longest} characters, {options.dtype}")
     report.line(f"memory of the service: {before:.0f} MB after a tenth of the overload, {after:.0f} MB after all of it")
+    report.compare(
+        Comparison(
+            "requests a second / one model call at a time",
+            "its model, called with one text after the other",
+            1 / max(rate, 1e-9),
+            1 / alone,
+            rate / alone,
+            ALONE_SPREAD,
+            3.0,
+            unit="s a request",
+        )
+    )
     for target in (
-        Target("requests a second / one model call at a time", rate / alone, 3.0),
         Target("p99 of the clients that wait", seen.quantile(OK, 0.99), 1.5 * options.latency, at_most=True, unit=" s"),
         Target("overload, p99 of accepted", flood.quantile(OK, 0.99), 1.5 * options.latency, at_most=True, unit=" s"),
         Target("overload, p99 of refusals", flood.quantile(BUSY, 0.99), 0.05, at_most=True, unit=" s"),
@@ -131,7 +145,7 @@ def _row(name: str, seen: Seen, seconds: float) -> tuple[object, ...]:
     )
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str]) -> Report:
     """Measure, and print what holds."""
     parser = make_parser("serve", __doc__)
     add_model_options(parser)
@@ -148,6 +162,7 @@ def main(arguments: list[str]) -> None:
             shrink_model(options, Path(folder))
             options.clients, options.seconds, options.overload = 2, 0.5, 0.5
         measure(report, trained_model(Path(folder) / "model", options), options)
+    return report
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from rich.console import Console
 from torch import Tensor
 from transformers import PreTrainedModel, TrainerCallback
 
+from kexue.benchmarks.measuring.comparison import Comparison
 from kexue.benchmarks.measuring.machine import Rates
 from kexue.benchmarks.measuring.options import begin, make_parser
 from kexue.benchmarks.measuring.report import Report, Target
@@ -171,13 +172,14 @@ def share_of_heads(
     )
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str]) -> Report:
     """Print a table of the step and one of the share of the heads."""
     options = _options(arguments)
     report, rates = begin("step", options)
     report.line(f"{options.data.name}, encoder {options.encoder}, {options.batches} batches of {options.batch_size}\n")
     _step(report, rates, options)
     _shares(report, options)
+    return report
 
 
 def _options(arguments: list[str]) -> Namespace:
@@ -207,7 +209,16 @@ def _step(report: Report, rates: Rates, options: Namespace) -> None:
         update = rates.floor(0, WEIGHT_TRAFFIC * sum(value.numel() for value in trainer.model.parameters()))
         floor = 1 + update * options.batches / times["encoder"].median_cpu
         rows.append([precision, *(times[name].each(1e3 / options.batches) for name in CASES), step, floor])
-        report.target(Target(f"{precision}, step / encoder", step.sound, 1.15, at_most=True))
+        report.compare(
+            Comparison.of_times(
+                f"{precision}, step / encoder",
+                times["training"],
+                times["encoder"],
+                "its encoder, forward and backward",
+                promised=1.15,
+                at_most=True,
+            )
+        )
         report.target(Target(f"{precision}, heads / step", heads.sound, 0.05, at_most=True))
     report.line("\nms a batch, wall / processor\n")
     report.table(["precision", *CASES, "training / encoder", "its floor"], rows)

@@ -49,6 +49,7 @@ app.command()(commands.serve.serve)
 app.command()(commands.suggest.suggest)
 app.command()(commands.study.study)
 app.add_typer(commands.graph.graph)
+app.command()(commands.bench.bench)
 
 
 def main() -> None:

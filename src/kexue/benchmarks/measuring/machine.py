@@ -49,7 +49,7 @@ def measure_rates(rounds: int = 7) -> Rates:
 
 def describe() -> str:
     """One line: processor, cores, versions, threads."""
-    versions = ", ".join(f"{name} {found}" for name in PACKAGES if (found := _version(name)))
+    versions = ", ".join(f"{name} {found}" for name in PACKAGES if (found := version_of(name)))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     software = f"Python {platform.python_version()}, {versions}"
     return f"{processor()}, {cores} cores; {software}; threads {torch.get_num_threads()}"
@@ -69,7 +69,8 @@ def processor() -> str:
     return f"{name} (family {fields['cpu family']}, model {fields['model']})" if "cpu family" in fields else name
 
 
-def _version(package: str) -> str:
+def version_of(package: str) -> str:
+    """Of an installed package; empty where it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:

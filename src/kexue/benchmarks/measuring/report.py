@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kexue.benchmarks.measuring.comparison import Comparison
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Report:
     """Lines of text in the order in which they came about; printed as they come."""
 
     targets: list[Target] = field(default_factory=list)
+    comparisons: list[Comparison] = field(default_factory=list)
 
     def line(self, text: str = "") -> None:
         """Print one line."""
@@ -47,6 +52,12 @@ class Report:
         """Print whether a promise holds."""
         self.targets.append(target)
         self.line(str(target))
+
+    def compare(self, comparison: Comparison) -> None:
+        """Keep a ratio for the table of ratios, and print whether its promise holds, where there is one."""
+        self.comparisons.append(comparison)
+        if comparison.target is not None:
+            self.target(comparison.target)
 
 
 def number(value: float) -> str:

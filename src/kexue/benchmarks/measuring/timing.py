@@ -7,7 +7,7 @@ what other programs took, so with one thread it is the sounder of the two on a b
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
@@ -60,25 +60,49 @@ class Times:
         """Of the rounds."""
         return median(self.cpu)
 
+    @property
+    def sound(self) -> float:
+        """The median by the clock that decides: the processor's with one thread, else that on the wall."""
+        return self.median_cpu if torch.get_num_threads() == 1 else self.median_wall
+
     def ratio(self, other: Times) -> Ratio:
-        """How many times longer than `other`: the median over rounds of the ratio within a round."""
-        return Ratio(
-            wall=median(mine / its for mine, its in zip(self.wall, other.wall, strict=True)),
-            cpu=median(mine / its for mine, its in zip(self.cpu, other.cpu, strict=True)),
-        )
+        """How many times longer than `other`: the median over rounds of the ratio within a round, and its spread."""
+        wall = [mine / its for mine, its in zip(self.wall, other.wall, strict=True)]
+        cpu = [mine / its for mine, its in zip(self.cpu, other.cpu, strict=True)]
+        return Ratio(median(wall), median(cpu), spread(wall), spread(cpu))
+
+    def scaled(self, factor: float) -> Times:
+        """So many times as long."""
+        return Times(*(tuple(factor * seconds for seconds in clock) for clock in (self.wall, self.cpu)))
+
+
+def spread(ratios: Sequence[float]) -> float:
+    """How far the ratios of single rounds lie from their median, as a share of it.
+
+    1.4826 times the median distance, which of normal noise is its standard deviation and does not heed an outlier.
+    """
+    middle = median(ratios)
+    return 1.4826 * median(abs(ratio / middle - 1) for ratio in ratios) if middle else 0.0
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """By either clock."""
+    """By either clock, with its spread over the rounds."""
 
     wall: float
     cpu: float
+    wall_spread: float = 0.0
+    cpu_spread: float = 0.0
 
     @property
     def sound(self) -> float:
         """By the clock that decides about a target: the processor's with one thread, else wall time."""
         return self.cpu if torch.get_num_threads() == 1 else self.wall
+
+    @property
+    def spread(self) -> float:
+        """Of the sound one."""
+        return self.cpu_spread if torch.get_num_threads() == 1 else self.wall_spread
 
     def __str__(self) -> str:
         return f"{number(self.wall)} / {number(self.cpu)}"

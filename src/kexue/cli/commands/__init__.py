@@ -1,6 +1,7 @@
 """One file per verb."""
 
 from kexue.cli.commands import (
+    bench,
     convert,
     demo,
     doctor,
@@ -18,6 +19,7 @@ from kexue.cli.commands import (
 )
 
 __all__ = [
+    "bench",
     "convert",
     "demo",
     "doctor",

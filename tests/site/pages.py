@@ -1,0 +1,74 @@
+"""The pages of the site as tests read them: their code blocks, and the commands in these."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "README.zh.md", ROOT / "CONTRIBUTING.md"])
+SHELL = ("", "bash", "sh", "console")
+FENCE = re.compile(r"^(?P<run><!-- run -->\n)?```(?P<language>\w*)[^\n]*\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
+INDENTED = re.compile(r"(?:^|\n)\n((?:    [^\n]*\n|\n)+)")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block; `run` where the page says that it can be run as it stands."""
+
+    page: Path
+    language: str
+    text: str
+    run: bool
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.page.relative_to(ROOT)}: {self.text.strip().splitlines()[0] if self.text.strip() else ''}"
+
+
+def blocks(page: Path) -> list[Block]:
+    """The fenced blocks of a page, in order."""
+    found = FENCE.finditer(page.read_text("utf-8"))
+    return [Block(page, match["language"], match["text"], match["run"] is not None) for match in found]
+
+
+def shell_lines(text: str) -> Iterator[str]:
+    """The command lines of a shell block: prompts and comments gone, continued lines joined."""
+    for line in text.replace("\\\n", " ").splitlines():
+        bare = line.removeprefix("$ ").strip()
+        if bare and not bare.startswith("#"):
+            yield bare
+
+
+def words(line: str) -> list[str]:
+    """A line as a shell would split it, comments left out."""
+    return shlex.split(line, comments=True)
+
+
+def commands(line: str) -> Iterator[list[str]]:
+    """Each call of kexue in a line, as [verb, argument, ...]: after a pipe, under torchrun, as a module."""
+    for part in re.split(r"\s(?:\||&&|;)\s", line):
+        found = words(part)
+        if not found:
+            continue
+        if found[0] in ("kexue", ".venv/bin/kexue"):
+            yield found[1:]
+        elif "kexue.cli" in found:
+            yield found[found.index("kexue.cli") + 1 :]
+
+
+def inline_commands(page: Path) -> Iterator[list[str]]:
+    """Calls in the running text: `kexue evaluate --output x`; shown in part, so arguments may be missing."""
+    prose = FENCE.sub("", page.read_text("utf-8"))
+    for code in re.findall(r"`kexue ([a-z][^`]*)`", prose):
+        yield words(code.replace("\n", " "))
+
+
+def benchmark_calls(line: str) -> Iterator[tuple[str, list[str]]]:
+    """(benchmark, arguments) of each `python -m kexue.benchmarks NAME` or `kexue.benchmarks.NAME` in a line."""
+    for name, rest in re.findall(r"-m kexue\.benchmarks(?:\.| )(\w+)([^`\n|;]*)", line):
+        yield name, words(rest.replace("...", ""))

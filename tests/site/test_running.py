@@ -1,0 +1,91 @@
+"""What a page says can be run is run as it stands, in order, on a part of the data and in little time."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Command, kexue  # noqa: F401  (a fixture)
+from tests.site.pages import PAGES, ROOT, Block, blocks, shell_lines, words
+
+RUNNABLE = [page for page in PAGES if any(block.run for block in blocks(page))]
+ENGLISH = [page for page in RUNNABLE if not page.name.endswith(".zh.md")]
+LINES = 48
+"""Of a file of documents, which is cut after each block: tutorials train on thousands of sentences."""
+SMALLER = {
+    ("train", "digits"): ["--epochs", "0.2"],
+    ("train", "train.jsonl"): ["--epochs", "1", "--encoder", "gau-tiny"],
+    ("evaluate", "runs/digits"): ["--num", "20", "--steps", "4", "--likelihood", "0"],
+}
+"""What is put behind a command; of an option given twice the last counts."""
+
+
+def page_name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def run_shell(line: str, call: Command) -> None:
+    arguments = words(line)
+    if arguments[0] != "kexue":
+        subprocess.run(["bash", "-c", line], check=True, env=os.environ | {"LC_ALL": "C"})
+        return
+    verb, first = arguments[1], arguments[2]
+    outcome = call(*arguments[1:], *SMALLER.get((verb, first), []))
+    assert outcome.code == 0, f"{line}\n{outcome.err}"
+
+
+def shorten(folder: Path) -> None:
+    for path in folder.glob("*.jsonl"):
+        path.write_text("".join(path.read_text("utf-8").splitlines(keepends=True)[:LINES]), "utf-8")
+
+
+@pytest.mark.parametrize("page", ENGLISH, ids=page_name)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of tensorboard
+def test_a_page_runs_from_top_to_bottom(
+    page: Path,
+    kexue: Command,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for block in blocks(page):
+        if not block.run:
+            continue
+        if block.language == "python":
+            exec(compile(block.text, block.name, "exec", dont_inherit=True), names)
+        else:
+            for line in shell_lines(block.text):
+                run_shell(line, kexue)
+        shorten(tmp_path)
+    files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    if page.parent.name == "tutorials":
+        assert files & {"facts.csv", "threes.png"}
+
+
+def meaning(block: Block) -> object:
+    """Of a block, without comments and without the texts that may be translated."""
+    if block.language != "python":
+        return list(shell_lines(block.text))
+    tree = ast.parse(block.text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and translatable(node.value):
+            node.value = ""
+    return ast.dump(tree)
+
+
+def translatable(text: str) -> bool:
+    """Whether it is prose, and no name or option."""
+    return " " in text or not text.isascii()
+
+
+@pytest.mark.parametrize("page", ENGLISH, ids=page_name)
+def test_the_chinese_page_shows_the_same_code(page: Path):
+    other = page.with_suffix(".zh.md")
+    assert other.exists()
+    ours, theirs = ([meaning(block) for block in blocks(one) if block.run] for one in (page, other))
+    assert ours == theirs
