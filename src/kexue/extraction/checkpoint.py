@@ -106,9 +106,10 @@ def _load_model(folder: Path) -> ExtractionModel:
     files = weight_files(folder)
     config = ExtractionConfig.from_pretrained(folder)
     with filled_by(files):
-        model, report = ExtractionModel.from_pretrained(
+        loaded: Any = ExtractionModel.from_pretrained(
             folder, config=config, use_safetensors=True, output_loading_info=True
         )
+    model, report = cast(tuple[ExtractionModel, dict[str, Any]], loaded)
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if report[kind]:
             raise CheckpointError(
@@ -116,4 +117,4 @@ def _load_model(folder: Path) -> ExtractionModel:
                 "copy the whole folder again"
             )
     check_numbers(model, files[0])
-    return cast(ExtractionModel, model)
+    return model
