@@ -12,6 +12,7 @@ import gzip
 import json
 import random
 import re
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -64,6 +65,7 @@ TYPES = (
 )
 ANSWERS = {200, 400, 404, 405, 408, 413, 422, 503, 504}
 SLOW = 4.0
+AT_ONCE = 8
 HALF_CLOSED = {"length", "chunks", "cut short", "waits to be asked", "damaged"}
 """Kinds after which nothing more is sent: the service is not left to wait for the rest."""
 CLOSED = 0
@@ -238,8 +240,8 @@ def requests(chance: random.Random) -> Hostile:
     return kinds[chance.choice(list(kinds))]()
 
 
-def dawdlers() -> list[Hostile]:
-    """Clients that take their time: each holds a connection as long as it may."""
+def dawdlers(takes: float) -> list[Hostile]:
+    """Clients that take their time: each holds a connection as long as it may, one takes its answers so late."""
     whole = post("/extract", json.dumps(EXTRACT[0]).encode())
     head, body = whole.split(b"\r\n\r\n")
     letters = tuple(bytes([letter]) for letter in head)
@@ -247,7 +249,7 @@ def dawdlers() -> list[Hostile]:
         Hostile("says nothing", (b"",), True),
         Hostile("a letter a second", letters[:60], True, pause=1.0),
         Hostile("an end of line now and then", (head[:30], *(b"\r\nx: y",) * 60), True, pause=1.0),
-        Hostile("takes nothing", (b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n" * 2000,), True, takes=45.0),
+        Hostile("takes nothing", (b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n" * 1000,), True, takes=takes),
         Hostile("a body without end", (head + b"\r\n\r\n", *(body[:1],) * 60), True, pause=1.0),
         Hostile(
             "a second request that never ends", (whole.replace(b"connection: close\r\n", b""), *letters[:60]), True, 1.0
@@ -262,7 +264,7 @@ async def send(host: str, port: int, hostile: Hostile, patience: float) -> Outco
     """Send it and take the answer; raises TimeoutError where none comes within `patience` seconds."""
     began, sent = time.monotonic(), None
     async with asyncio.timeout(patience):
-        reader, writer = await asyncio.open_connection(host, port)
+        reader, writer = await _connect(host, port, small=bool(hostile.takes))
         taking = None if hostile.takes is None else asyncio.ensure_future(_take(reader, hostile.takes))
         try:
             for piece in hostile.pieces:
@@ -288,6 +290,17 @@ async def send(host: str, port: int, hostile: Hostile, patience: float) -> Outco
     return Outcome(int(found[1]) if found else CLOSED, ended - began, (sent or ended) - began)
 
 
+async def _connect(host: str, port: int, *, small: bool) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection; of one with a small buffer little is taken before it is read."""
+    if not small:
+        return await asyncio.open_connection(host, port)
+    own = socket.socket()
+    own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    own.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(own, (host, port))
+    return await asyncio.open_connection(sock=own, limit=4096)
+
+
 async def _take(reader: asyncio.StreamReader, after: float) -> bytes:
     await asyncio.sleep(after)
     return await reader.read()
@@ -301,9 +314,9 @@ def wrong(hostile: Hostile, outcome: Outcome) -> bool:
 
 
 def attack(
-    address: str, num: int, seed: int, *, at_once: int = 8, patience: float = 60.0, only: Sequence[int] = ()
+    address: str, num: int, seed: int, *, takes: float = 60.0, patience: float = 150.0, only: Sequence[int] = ()
 ) -> Counter[tuple[str, int]]:
-    """So many hostile requests, and the dawdlers beside them; returns kinds and statuses.
+    """So many hostile requests, and beside them the dawdlers unless `takes` is 0; returns kinds and statuses.
 
     Raises AssertionError where some have no answer in time or a wrong one, with how to send them again.
     """
@@ -330,9 +343,9 @@ def attack(
                 await one(number, requests(random.Random(f"{seed} {number}")))
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(at_once):
+            for _ in range(AT_ONCE):
                 group.create_task(some())
-            for hostile in [] if only else dawdlers():
+            for hostile in dawdlers(takes) if takes and not only else []:
                 group.create_task(one(-1, hostile))
 
     asyncio.run(all_of_them())

@@ -44,7 +44,17 @@ def schemathesis(address: str, folder: Path, *options: str) -> None:
     (folder / "schemathesis.toml").write_text(CONFIG)
     command = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()"]
     command += ["run", f"{address}/openapi.json", "--checks", "all", "--mode", "all", "--continue-on-failure"]
-    command += ["--suppress-health-check", "all", "--request-timeout", "30", "--seed", "0", *options]
+    command += [
+        "--suppress-health-check",
+        "all",
+        "--request-timeout",
+        "60",
+        "--max-response-time",
+        "60",
+        "--seed",
+        "0",
+        *options,
+    ]
     environment = os.environ | {"PYTHONWARNINGS": "ignore", "COLUMNS": "120"}
     ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1800)
     assert ended.returncode == 0, ended.stdout[-20_000:] + ended.stderr[-5000:]

@@ -85,9 +85,9 @@ def load_generator(folder: str | Path) -> GeneratorCheckpoint:
     if folder.is_dir() and not (folder / manifest.MANIFEST).exists() and _is_from_diffusers(folder):
         with refusing(folder):
             check_links(folder)
-            network, schedule, parameterization = diffusers_format.read_pipeline(folder)
-            _try_out(network)
-            return GeneratorCheckpoint(network, schedule, parameterization)
+            unet, schedule, parameterization = diffusers_format.read_pipeline(folder)
+            _try_out(unet)
+            return GeneratorCheckpoint(unet, schedule, parameterization)
     content = manifest.read(folder, FORMAT)
     if content.get("kind") != "generator":
         raise CheckpointError(f"{folder}: holds an extractor, not a generator")

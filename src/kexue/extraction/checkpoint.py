@@ -144,9 +144,10 @@ def load_exported(folder: Path, config: ExtractionConfig) -> ExtractionModel:
 def _load_trained(folder: Path, config: ExtractionConfig) -> ExtractionModel:
     files = weight_files(folder)
     with filled_by(files):
-        model, report = ExtractionModel.from_pretrained(
+        loaded: Any = ExtractionModel.from_pretrained(
             folder, config=config, use_safetensors=True, output_loading_info=True
         )
+    model, report = cast(tuple[ExtractionModel, dict[str, Any]], loaded)
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if report[kind]:
             raise CheckpointError(
@@ -154,4 +155,5 @@ def _load_trained(folder: Path, config: ExtractionConfig) -> ExtractionModel:
                 "copy the whole folder again"
             )
     check_numbers(model, files[0])
-    return cast(ExtractionModel, model.eval())
+    model.eval()  # type: ignore[no-untyped-call]
+    return model

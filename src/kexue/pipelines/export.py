@@ -18,11 +18,11 @@ from kexue.extraction.decision import decide
 from kexue.extraction.document import Document
 from kexue.extraction.exported import write_exported
 from kexue.extraction.judge import calibration_errors, judge
+from kexue.extraction.links import close_gold
 from kexue.extraction.metrics import evaluate
 from kexue.extraction.schema import Schema
 from kexue.files import atomic_folder
 from kexue.manifest import MANIFEST
-from kexue.pipelines.evaluation import close_gold
 from kexue.pipelines.extractor import Extractor
 from kexue.pipelines.hub import local_folder
 

@@ -16,9 +16,9 @@ import torch
 from rich.console import Console
 
 from kexue.extraction.formats import read_documents
+from kexue.extraction.links import close_gold
 from kexue.extraction.metrics.matching import RELATION_MATCHINGS, relation_keys
 from kexue.extraction.metrics.outcomes import compare
-from kexue.pipelines.evaluation import close_gold
 from kexue.pipelines.extractor import Extractor
 from kexue.studies.divergence.data import Parts
 from kexue.studies.divergence.sizes import Sizes

@@ -25,9 +25,9 @@ from kexue.encoders.loading import quiet_transformers
 from kexue.extraction.decision import Decision
 from kexue.extraction.document import Document
 from kexue.extraction.heads.gplinker import GPLinker
+from kexue.extraction.links import close_gold
 from kexue.extraction.metrics import evaluate
 from kexue.layers.token_pair_scores import LinkScores
-from kexue.pipelines.evaluation import close_gold
 from kexue.pipelines.extractor import Extractor
 from kexue.studies.heads.contenders import Contender
 from kexue.studies.heads.data import Sentences
