@@ -216,6 +216,12 @@ def test_folders_of_versions_that_wrote_no_provenance_say_so(tmp_path: Path):
     assert provenance_lines(read_facts(tmp_path)) == ["provenance: not recorded by kexue 0.1.0"]
 
 
+def test_measures_that_are_not_all_there_are_shown_as_far_as_they_are(tmp_path: Path):
+    save_checkpoint(replace(tiny_checkpoint(), metrics={"dev": {"relations_f1": 0.5}}), tmp_path)
+    assert results(tmp_path) == {("validation", "F1 of relations"): 0.5}
+    assert "| all relations |  |  | 0.500 |  |  |" in (tmp_path / "README.md").read_text("utf-8")
+
+
 def test_a_folder_that_is_no_model_is_refused(tmp_path: Path):
     with pytest.raises(CheckpointError, match=r"has no kexue\.json, so there is nothing to describe"):
         write_card(tmp_path)

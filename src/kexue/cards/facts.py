@@ -61,7 +61,8 @@ class Facts:
         """What was measured on dev at the training; of extractors by kind of fact, as `Evaluation.summary` says it."""
         dev = dict(self.metrics.get("dev_report") or self.metrics.get("dev") or {})
         flat = {name.removesuffix("_f1") for name in dev if name.endswith("_f1")}
-        nested = {part: {key: dev.pop(f"{part}_{key}") for key in ("precision", "recall", "f1")} for part in flat}
+        keys = ("precision", "recall", "f1")
+        nested = {part: {key: dev.pop(f"{part}_{key}") for key in keys if f"{part}_{key}" in dev} for part in flat}
         return dev | nested
 
     @property

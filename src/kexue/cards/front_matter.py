@@ -103,7 +103,7 @@ def _measured(kind: str, report: dict[str, Any]) -> Iterator[dict[str, Any]]:
         return
     for part in ("relations", "entities", "events"):
         scores = report.get(part, {})
-        for key in ("f1", "precision", "recall") if scores else ():
+        for key in (key for key in ("f1", "precision", "recall") if key in scores):
             yield {"type": key, "name": f"{METRICS[key]} of {part}", "value": round(scores[key], 4)}
     for key in ("accuracy", "perplexity"):
         if key in report:

@@ -209,7 +209,8 @@ def _row(scores: dict[str, Any]) -> tuple[str, ...]:
     interval = scores.get("interval")
     shown = f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else ""
     gold = f"{scores['gold']:,}" if "gold" in scores else ""
-    return (*(f"{scores[key]:.3f}" for key in ("precision", "recall", "f1")), shown, gold)
+    measured = (f"{scores[key]:.3f}" if key in scores else "" for key in ("precision", "recall", "f1"))
+    return (*measured, shown, gold)
 
 
 def _settings(evaluation: dict[str, Any]) -> str:
