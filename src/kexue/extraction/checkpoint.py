@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from safetensors.torch import load_file
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from kexue import manifest
 from kexue.cards import write_new_card
@@ -120,7 +120,7 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
             dict(content.get("exported", {})),
         )
         if not checkpoint.exported:  # an exported encoder shows no embeddings
-            check_fit(str(folder), tokenizer, checkpoint.model.encoder)
+            check_fit(str(folder), tokenizer, cast(PreTrainedModel, checkpoint.model.encoder))
         _try_out(checkpoint)
     return checkpoint
 

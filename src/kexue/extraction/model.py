@@ -89,14 +89,13 @@ class ExtractionModel(PreTrainedModel):
 
     def __init__(self, config: ExtractionConfig, encoder: nn.Module | None = None) -> None:
         super().__init__(config)
-        if encoder is None:
-            encoder = build_encoder(encoder_config(config))
-        self.encoder = encoder
+        made: Any = build_encoder(encoder_config(config)) if encoder is None else encoder
+        self.encoder = made
         self.dropout = nn.Dropout(config.hidden_dropout)
         _check_choices(config)
         head = HEADS[config.head]
         labels = head.task.labels(Schema.from_json(config.schema))
-        self.head = head.from_config(encoder.config.hidden_size, config, labels)
+        self.head = head.from_config(made.config.hidden_size, config, labels)
         self.post_init()  # type: ignore[no-untyped-call]
 
     def _init_weights(self, module: nn.Module) -> None:
