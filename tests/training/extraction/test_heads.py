@@ -13,8 +13,8 @@ from kexue.extraction.document import Document
 from kexue.extraction.formats import write_documents
 from kexue.extraction.heads import HEADS
 from kexue.extraction.links import close_gold
-from kexue.pipelines.evaluation import predict_and_judge
 from kexue.extraction.metrics import evaluate
+from kexue.pipelines.evaluation import predict_and_judge
 from kexue.pipelines.extractor import Extractor
 from kexue.training.extraction.run import train
 from tests.extraction.heads.fitting import DOCUMENTS
