@@ -80,7 +80,7 @@ def test_a_damaged_generator_draws_or_is_refused(kind: str, tmp_path: Path):
     assert worked and refused
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_thousands_of_damaged_generators_draw_or_are_refused(kind: str, tmp_path: Path):
     attack(KINDS[kind](tmp_path / "whole"), use, tmp_path, 2000, seed=1)

@@ -77,7 +77,7 @@ def test_a_damaged_picture_is_read_or_named_with_the_reason(kind: str, tmp_path:
     check(attack(kind, FEW, tmp_path, seed=0), FEW)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", OPTIONS)
 def test_thousands_of_damaged_pictures_are_read_or_named(kind: str, tmp_path: Path):
     check(attack(kind, MANY, tmp_path, seed=1), MANY)
@@ -163,7 +163,7 @@ def test_a_damaged_file_of_images_is_read_or_refused_with_its_path(make: Callabl
     assert refused
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("make", FILES)
 def test_thousands_of_damaged_files_of_images_are_read_or_refused(make: Callable[[Path], Path], tmp_path: Path):
     attack_file(make, 10_000, tmp_path, seed=1)

@@ -86,7 +86,7 @@ def test_windows_of_any_number_and_width_have_the_states_of_the_encoder(exported
     assert_same_states(encoder, ExportedEncoder(exported, encoder.config))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("attention", [name for name in MAPS if name != GAUConfig().attention])
 @pytest.mark.parametrize("causal", [False, True])
 def test_every_attention_map_of_the_gau_encoder_is_exported(attention: str, causal: bool, tmp_path: Path):
@@ -95,7 +95,7 @@ def test_every_attention_map_of_the_gau_encoder_is_exported(attention: str, caus
     assert_same_states(encoder, ExportedEncoder(tmp_path / "encoder.onnx", encoder.config))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("family", FAMILIES)
 def test_encoders_of_the_hub_are_exported(family: str, tmp_path: Path):
     encoder = make(FAMILIES[family]())

@@ -78,7 +78,7 @@ def test_a_damaged_extractor_works_or_is_refused(whole: Path, tmp_path: Path):
     assert worked and refused
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_thousands_of_damaged_extractors_work_or_are_refused_in_bounded_memory(whole: Path, tmp_path: Path):
     attack(whole, use, tmp_path, 100, seed=1)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -284,7 +284,7 @@ def test_a_damaged_encoder_works_or_is_refused(tmp_path: Path):
     assert worked and refused
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_thousands_of_damaged_encoders_work_or_are_refused(tmp_path: Path):
     attack(encoder_folder(tmp_path / "whole"), encode, tmp_path, 2500, seed=1)
 

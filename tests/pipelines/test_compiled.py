@@ -15,7 +15,7 @@ from kexue.errors import OptionError
 from tests.training.tiny import run_module
 
 
-@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.long)])
 def test_all_texts_run_through_two_graphs_that_are_made_at_the_start(backend: str, fitted: Path):
     run = run_module("tests.pipelines.compiled", backend, str(fitted))
     assert run.stdout.split() == ["loaded", "2", "graphs", "2", "breaks", "0"], run.stdout + run.stderr

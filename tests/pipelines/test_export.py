@@ -109,7 +109,7 @@ def test_every_head_is_exported(name: str, encoder_file: Path, tmp_path: Path, m
     assert any(document.entities or document.events for document in found)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_real_model_finds_the_same_on_a_real_test_set(shared_data: Path, tmp_path: Path):
     """KEXUE_MODEL is the folder of a model that was trained on PHEE, as `kexue demo` writes one."""
     if "KEXUE_MODEL" not in os.environ:

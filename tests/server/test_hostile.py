@@ -84,7 +84,7 @@ def test_hundreds_of_hostile_requests_are_answered_and_leave_nothing_behind(tmp_
     assert {status for _, status in seen} >= {200, 400, 413, 422}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ten_thousand_hostile_requests_are_answered_and_leave_nothing_behind(tmp_path: Path, model_folder: Path):
     with serving(tmp_path, model_folder, "kexue.cli") as service:
         seen = check(service, 10_000, seed=1, warm_up=1500, takes=60.0)

@@ -66,7 +66,7 @@ def test_every_operation_answers_as_it_is_documented(address: str, tmp_path: Pat
     schemathesis(address, tmp_path, "--phases", "examples,fuzzing", "--max-examples", "10")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_thousands_of_requests_are_answered_as_documented(address: str, tmp_path: Path):
     schemathesis(address, tmp_path, "--max-examples", "1000")
 

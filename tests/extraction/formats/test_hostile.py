@@ -116,7 +116,7 @@ def test_a_damaged_file_is_read_whole_or_refused_with_path_and_line(name: str, t
     assert read > FEW / 50 and refused > FEW / 5
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_thousands_of_damaged_files_neither_break_a_reader_nor_fill_the_memory(name: str, tmp_path: Path):
     attack(name, 500, tmp_path, seed=1)
