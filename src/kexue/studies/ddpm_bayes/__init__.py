@@ -21,8 +21,8 @@ STUDY = Study(
     variance should contain. Here s is the step before t; alpha_s, sigma_s and sigma_t are the article's alpha-bar and
     beta-bar.""",
     parts=(posterior, variances, mixture, estimators, lookahead, targets),
-    beyond="""The networks are small and trained for 600 steps: their samples are far from real digits, so that what they
-    err outweighs what the samplers err at many steps. `--long` trains larger ones for longer.""",
+    beyond="""The networks are small and trained for 600 steps: their samples are far from real digits, so that what
+    they err outweighs what the samplers err at many steps. `--long` trains larger ones for longer.""",
 )
 
 
