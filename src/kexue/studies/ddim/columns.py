@@ -131,7 +131,7 @@ def _claims(result: Any, lengths: Sequence[str]) -> list[Claim]:
             + "; ".join(
                 f"{', '.join(found) or 'none'} of {', '.join(few)} steps ({name})" for name, found in held.items()
             )
-            + f"; eta = 0 is nearer than eta = 1 at {wins} of {2 * len(few)}. Neighbouring rows are nearer to each other than "
+            + f"; eta = 0 is nearer than eta = 1 at {wins} of {2 * len(few)}. Neighbouring rows are nearer than "
             "chance tells apart here",
             partly=wins == 2 * len(few),
         ),
