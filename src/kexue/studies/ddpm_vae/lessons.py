@@ -93,6 +93,7 @@ def _claims(result: Any) -> list[Claim]:
         judge(
             "A trained table of times does as well as sines and cosines",
             abs(mean(table)) < usual / 4,
-            f"table {said_table}",
+            f"table {said_table}; in so few steps each row of the table is seen a few dozen times, "
+            "which longer trainings may mend",
         ),
     ]
