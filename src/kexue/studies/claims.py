@@ -1,4 +1,4 @@
-"""A claim of an article and what the measurements say about it: it holds, holds under conditions, or does not hold."""
+"""A claim of an article and what the measurements say: it holds, holds under conditions, does not hold, or is open."""
 
 from __future__ import annotations
 
@@ -7,24 +7,29 @@ from dataclasses import dataclass
 
 from kexue.studies.page import Page
 
-HOLDS, CONDITIONS, FAILS = "holds", "holds under conditions", "does not hold"
+HOLDS, CONDITIONS, FAILS, OPEN = "holds", "holds under conditions", "does not hold", "not decided"
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What is claimed, one of the three verdicts, and the numbers that it follows from."""
+    """What is claimed, one of the four verdicts, and the numbers that it follows from."""
 
     says: str
     verdict: str
     because: str
 
     def __post_init__(self) -> None:
-        if self.verdict not in (HOLDS, CONDITIONS, FAILS):
-            raise ValueError(f"{self.verdict!r} is none of the three verdicts")
+        if self.verdict not in (HOLDS, CONDITIONS, FAILS, OPEN):
+            raise ValueError(f"{self.verdict!r} is none of the four verdicts")
 
 
-def judge(says: str, holds: bool, because: str, *, partly: bool = False) -> Claim:
-    """A claim whose verdict is decided by what was measured; `partly` counts where it does not hold as a whole."""
+def judge(says: str, holds: bool, because: str, *, partly: bool = False, decides: bool = True) -> Claim:
+    """A claim whose verdict is decided by what was measured; `partly` counts where it does not hold as a whole.
+
+    Where what was measured `decides` nothing, the claim stays open.
+    """
+    if not decides:
+        return Claim(says, OPEN, because)
     return Claim(says, HOLDS if holds else CONDITIONS if partly else FAILS, because)
 
 
