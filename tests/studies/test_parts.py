@@ -76,7 +76,7 @@ def test_the_verdict_follows_from_what_was_measured():
         CONDITIONS,
         FAILS,
     ]
-    with pytest.raises(ValueError, match="three verdicts"):
+    with pytest.raises(ValueError, match="four verdicts"):
         Claim("x", "perhaps", "y")
 
 

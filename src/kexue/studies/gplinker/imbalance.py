@@ -239,9 +239,8 @@ def show(result: Any, page: Page, pictures: Pictures) -> Sequence[Claim]:
     page.text(
         f"""{result["data"]}: the heads of GPLinker trained on the hidden states of an encoder that stays as it is
         (MiniLM; so F1 is lower than where all is trained, see `kexue study heads`), 320 sentences, 6 epochs, tested
-        on 160. Micro F1 in tokens, everything above 0 counts: spans with their types, triples. F1 of triples below {100 * LEAST:.0f} decides
-        nothing. "Binary" is the
-        sigmoid cross-entropy summed over pairs."""
+        on 160. Micro F1 in tokens, everything above 0 counts: spans with their types, triples. F1 of triples below
+        {100 * LEAST:.0f} decides nothing. "Binary" is the sigmoid cross-entropy summed over pairs."""
     )
     rows = result["rows"]
     keys = ("spans", "spans precision", "spans recall", "triples", "triples precision", "triples recall")
