@@ -10,7 +10,7 @@ import pytest
 
 from kexue.errors import OptionError
 from kexue.studies import STUDIES, StudyOptions
-from kexue.studies.claims import CONDITIONS, FAILS, HOLDS, Claim, judge
+from kexue.studies.claims import CONDITIONS, FAILS, HOLDS, OPEN, Claim, judge
 from kexue.studies.kept import kept_bytes
 from kexue.studies.lab import Lab
 from kexue.studies.page import Page
@@ -76,6 +76,7 @@ def test_the_verdict_follows_from_what_was_measured():
         CONDITIONS,
         FAILS,
     ]
+    assert judge("x", True, "y", decides=False).verdict == OPEN
     with pytest.raises(ValueError, match="four verdicts"):
         Claim("x", "perhaps", "y")
 
