@@ -248,9 +248,9 @@ def damage_folder(folder: Path, proof: Path, chance: random.Random) -> str:
     content = victim.read_bytes()
     if kind == "value" and victim.suffix == ".json":
         victim.write_text(json.dumps(damage_value(json.loads(content), chance)), "utf-8")
-    elif kind == "value":
+    elif kind == "value" and victim.suffix == ".safetensors":
         victim.write_bytes(damage_safetensors(content, chance))
-    elif kind == "bytes":
+    elif kind in ("value", "bytes"):
         victim.write_bytes(damage_bytes(content, chance))
     else:
         victim.unlink()

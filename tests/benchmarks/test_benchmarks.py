@@ -145,6 +145,7 @@ def test_a_model_is_measured_on_joined_texts(tmp_path: Path, capsys: pytest.Capt
     assert rows == [["| 1", "7"], ["| 3", "3"]]
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of tensorboard
 def test_suggestions_are_compared_with_random_ones_at_every_size(capsys: pytest.CaptureFixture[str]):
     import_module("kexue.benchmarks.suggestions").main(["--quick", "--ways", "random", "suggested", "per character"])

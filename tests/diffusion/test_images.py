@@ -94,7 +94,7 @@ def test_a_flip_mirrors_about_half_of_the_images_and_leaves_the_rest():
 
 
 def test_a_scale_that_no_byte_can_hold_is_refused():
-    with pytest.raises(OptionError, match=r"1 \.\.\. 255, got 256"):
+    with pytest.raises(OptionError, match=r"1 \.\.\. 255, a whole number, got 256"):
         PixelScale(256)
 
 

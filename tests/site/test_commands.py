@@ -42,8 +42,10 @@ PAGES_WITH_CALLS = [page for page in PAGES if any(True for _ in calls(page))]
 
 @cache
 def options_of(verb: str) -> dict[str, Any]:
-    """The parameters of a verb by each of their spellings."""
-    return {spelling: parameter for parameter in VERBS[verb].params for spelling in parameter.opts}
+    """The parameters of a verb, and of the verbs below it, by each of their spellings."""
+    commands = (VERBS[verb], *getattr(VERBS[verb], "commands", {}).values())
+    parameters = [parameter for command in commands for parameter in command.params]
+    return {spelling: each for each in parameters for spelling in (*each.opts, *each.secondary_opts)}
 
 
 def check_keys(verb: str, arguments: list[str]) -> list[str]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import PurePath
 from typing import Any
 
 from kexue.cards.facts import Facts
+from kexue.cards.quoting import as_string, as_text, as_toml, as_word
 
 UNKNOWN = "not recorded"
 MOST_FILES = 20
@@ -23,7 +21,7 @@ Section = Callable[[Facts], Iterable[str]]
 
 def card_text(facts: Facts) -> str:
     """The card's own part, without front matter."""
-    lines = [f"# {_plain(facts.name)}", "", *_summary(facts)]
+    lines = [f"# {as_text(facts.name)}", "", *_summary(facts)]
     for title, section in SECTIONS[facts.kind].items():
         body = list(section(facts))
         if body:
@@ -112,7 +110,7 @@ def _making(facts: Facts) -> Iterator[str]:
     if origin:
         seconds = metrics.get("training_seconds")
         took = f"; training took {seconds:,.0f} s" if seconds is not None else ""
-        yield f"- begun {origin['begun']} on {_plain(origin['machine'])}{took}"
+        yield f"- begun {origin['begun']} on {as_text(origin['machine'])}{took}"
         yield "- " + ", ".join(f"{name} {number}" for name, number in origin["versions"].items())
     if "steps" in metrics:
         yield f"- {metrics['steps']:,} steps"
@@ -122,22 +120,8 @@ def _making(facts: Facts) -> Iterator[str]:
     yield "```toml"
     for key, value in facts.recipe.items():
         if key != "output":
-            yield f"{key} = {_toml(value)}"
+            yield f"{key} = {as_toml(value)}"
     yield "```"
-
-
-def _toml(value: Any) -> str:
-    """A value as TOML; paths without their folders."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        shown = PurePath(value).name if PurePath(value).is_absolute() else value
-        return _quoted(shown)
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_toml(str(key))} = {_toml(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return str(value)
 
 
 # --- extractors ---
@@ -163,7 +147,7 @@ def _labels(facts: Facts) -> Iterator[str]:
         yield from _table(("relation", "subject", "object", "threshold"), rows)
     for name, roles in schema.get("event_types", ()):
         yield ""
-        yield f"Event {_plain(name)}: {_list(roles)}."
+        yield f"Event {as_text(name)}: {_list(roles)}."
 
 
 def _extraction_results(facts: Facts) -> Iterator[str]:
@@ -242,11 +226,11 @@ def _extraction_use(facts: Facts) -> Iterator[str]:
     yield from (
         "```python",
         "from kexue import Extractor",
-        f"extractor = Extractor.from_pretrained({_quoted(facts.name)})",
+        f"extractor = Extractor.from_pretrained({as_string(facts.name)})",
         'document = extractor("Your text.")  # document.entities, document.relations, document.events',
         "```",
         "",
-        f"```\nkexue extract {_word(facts.name)} notes.txt --output facts.jsonl\n```",
+        f"```\nkexue extract {as_word(facts.name)} notes.txt --output facts.jsonl\n```",
     )
 
 
@@ -279,7 +263,8 @@ def _generation_results(facts: Facts) -> Iterator[str]:
 
 def _drawing(facts: Facts) -> Iterator[str]:
     content = facts.content
-    yield f"- noise: {_toml(content.get('schedule'))}; the network predicts {_toml(content.get('parameterization'))}"
+    predicted = as_toml(content.get("parameterization"))
+    yield f"- noise: {as_toml(content.get('schedule'))}; the network predicts {predicted}"
     yield f"- pixels from 0 to {content.get('max_value')}"
     if content.get("label_names"):
         yield f"- classes: {_list(content['label_names'])}"
@@ -296,11 +281,11 @@ def _generation_use(facts: Facts) -> Iterator[str]:
     yield from (
         "```python",
         "from kexue import Generator",
-        f"generator = Generator.from_pretrained({_quoted(facts.name)})",
+        f"generator = Generator.from_pretrained({as_string(facts.name)})",
         "images = generator.sample(16, num_steps=20)  # float[16, channels, height, width] in [-1, 1]",
         "```",
         "",
-        f"```\nkexue generate {_word(facts.name)} --num 64 --steps 20 --output grid.png\n```",
+        f"```\nkexue generate {as_word(facts.name)} --num 64 --steps 20 --output grid.png\n```",
     )
 
 
@@ -329,10 +314,10 @@ def _encoder_use(facts: Facts) -> Iterator[str]:
         "```python",
         "import kexue.encoders  # makes transformers know encoders of gated attention units",
         "from transformers import AutoModel, AutoTokenizer",
-        f"encoder, tokenizer = (each.from_pretrained({_quoted(facts.name)}) for each in (AutoModel, AutoTokenizer))",
+        f"encoder, tokenizer = (each.from_pretrained({as_string(facts.name)}) for each in (AutoModel, AutoTokenizer))",
         "```",
         "",
-        f"```\nkexue train train.jsonl --encoder {_word(facts.name)} --output runs/mine\n```",
+        f"```\nkexue train train.jsonl --encoder {as_word(facts.name)} --output runs/mine\n```",
     )
 
 
@@ -369,29 +354,11 @@ def _table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[st
     yield "| " + " | ".join(heading) + " |"
     yield "|" + "---|" * len(heading)
     for row in rows:
-        yield "| " + " | ".join(_plain(cell) for cell in row) + " |"
+        yield "| " + " | ".join(as_text(cell) for cell in row) + " |"
 
 
 def _list(names: Iterable[str]) -> str:
-    return ", ".join(_plain(name) for name in names)
-
-
-def _plain(text: str) -> str:
-    """Text of others as text: no cell, no emphasis and no tag comes of it."""
-    line = " ".join(str(text).split())
-    for mark, escaped in (("\\", "\\\\"), ("|", "\\|"), ("<", "&lt;"), ("`", "\\`"), ("*", "\\*")):
-        line = line.replace(mark, escaped)
-    return line
-
-
-def _quoted(text: str) -> str:
-    """A string of Python and of TOML that ends no code block."""
-    return json.dumps(text, ensure_ascii=False).replace("`", "\\u0060").replace("<", "\\u003c")
-
-
-def _word(text: str) -> str:
-    """One word of a command line that ends no code block."""
-    return shlex.quote(" ".join(text.split())).replace("`", "?").replace("<", "?")
+    return ", ".join(as_text(name) for name in names)
 
 
 def _size(entry: dict[str, Any]) -> str:

@@ -60,7 +60,7 @@ def test_relations_of_the_tutorial_are_read_with_their_scores(tmp_path):
 
 def test_relations_of_another_shape_are_refused_with_the_document(tmp_path):
     path = write(tmp_path / "a.spacy", rel=lambda ents: {(0, 99): {"causes": 1.0}})
-    with pytest.raises(DataError, match=r"a.spacy: document 1: doc._.rel must go from"):
+    with pytest.raises(DataError, match=r"a.spacy: document 1: .*doc._.rel go from"):
         list(spacy_docbin.read(path))
 
 
