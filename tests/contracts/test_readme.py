@@ -26,10 +26,10 @@ def text(page: str) -> str:
 
 
 def commands(page: str) -> list[tuple[str, list[str]]]:
-    """(command, options) of each line of a code block that begins with kexue."""
+    """(command, options) of each line of a code block that begins with kexue; `graph` has commands of its own."""
     blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text(page), re.DOTALL | re.MULTILINE)
     shell = "".join(content for language, content in blocks if not language)
-    lines = re.findall(r"^kexue (\w+)([^#\n]*)", shell, re.MULTILINE)
+    lines = re.findall(r"^kexue ((?:graph )?\w+)([^#\n]*)", shell, re.MULTILINE)
     return [(command, re.findall(r"--[a-z-]+", rest)) for command, rest in lines]
 
 
@@ -38,7 +38,7 @@ def help_of(command: str) -> str:
     code = "from kexue.cli.main import main; main()"
     environment = os.environ | {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
     run = subprocess.run(
-        [sys.executable, "-c", code, command, "--help"], capture_output=True, text=True, env=environment
+        [sys.executable, "-c", code, *command.split(), "--help"], capture_output=True, text=True, env=environment
     )
     assert run.returncode == 0, run.stderr
     return run.stdout

@@ -19,7 +19,7 @@ from tests.training.killing import PROCESSES, Moment, Places, keep_log, kill_at,
 
 PLACES: Places = {
     "take in a step": (resumable_module._Bookkeeping, "on_step_end"),
-    "judge dev": (trainer_module.ExtractionTrainer, "judge_dev"),
+    "judge dev": (trainer_module.ExtractionTrainer, "find_dev"),
     "keep the best": (trainer_module.ExtractionTrainer, "_keep_best"),
     "log": (trainer_module.ExtractionTrainer, "log"),
     "save": (trainer_module.ExtractionTrainer, "_save_checkpoint"),
