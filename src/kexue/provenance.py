@@ -124,10 +124,11 @@ def describe_machine(device: str = "cpu") -> str:
     import torch
 
     gpu = f"{torch.cuda.get_device_name()}, " if device.startswith("cuda") and torch.cuda.is_available() else ""
-    return f"{gpu}{_processor()}, {torch.get_num_threads()} threads, {platform.system()} {platform.machine()}"
+    return f"{gpu}{processor()}, {torch.get_num_threads()} threads, {platform.system()} {platform.machine()}"
 
 
-def _processor() -> str:
+def processor() -> str:
+    """What the processor calls itself."""
     table = Path("/proc/cpuinfo")
     lines = table.read_text("utf-8").splitlines() if table.exists() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
