@@ -28,7 +28,8 @@ from kexue.benchmarks.measuring.options import begin, make_parser
 from kexue.benchmarks.measuring.report import Report
 from kexue.benchmarks.measuring.timing import Run, Times, interleaved
 from kexue.benchmarks.peers import schedulers
-from kexue.diffusion.prediction import Prediction
+from kexue.diffusion.exact import MixtureData, f64
+from kexue.diffusion.prediction import Denoiser, Prediction
 from kexue.diffusion.samplers import DDIM, Adams, Heun, Multistep, Sampler, State
 from kexue.diffusion.sampling import sample
 from kexue.diffusion.schedules import DiscreteBetas
@@ -45,51 +46,9 @@ OURS: dict[str, tuple[Sampler, int]] = {
 """With the calls of a step."""
 
 
-@dataclass(frozen=True, eq=False)
-class Mixture:
-    """Normal components in one dimension."""
-
-    shares: Tensor
-    means: Tensor
-    stds: Tensor
-
-    @classmethod
-    def of(cls, *components: tuple[float, float, float]) -> Mixture:
-        """Of (share, mean, std)."""
-        return cls(*torch.tensor(components, dtype=torch.float64).T)
-
-    def at(self, t: float) -> Mixture:
-        """The law of x_t."""
-        time = torch.tensor(t, dtype=torch.float64)
-        alpha, sigma = SCHEDULE.alpha(time), SCHEDULE.sigma(time)
-        return Mixture(self.shares, alpha * self.means, torch.hypot(alpha * self.stds, sigma))
-
-    def quantiles(self, levels: Tensor) -> Tensor:
-        """By bisection."""
-        low, high = torch.full_like(levels, -100.0), torch.full_like(levels, 100.0)
-        for _ in range(80):
-            middle = (low + high) / 2
-            below = (self.shares * torch.special.ndtr((middle[:, None] - self.means) / self.stds)).sum(1) < levels
-            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-        return (low + high) / 2
-
-    def denoise(self, x_t: Tensor, t: Tensor) -> Prediction:
-        """Exact, for x_t of shape [batch, 1]."""
-        alpha, sigma = SCHEDULE.alpha(t)[:, None], SCHEDULE.sigma(t)[:, None]
-        variances = (alpha * self.stds).square() + sigma.square()
-        away = x_t.double() - alpha * self.means
-        share = (self.shares.log() - variances.log() / 2 - away.square() / variances / 2).softmax(1)
-        eps = (share * away * sigma / variances).sum(1, keepdim=True)
-        return Prediction.from_eps(eps.to(x_t.dtype), x_t, alpha, sigma)
-
-    def eps(self, x: Tensor, timestep: float) -> Tensor:
-        """As diffusers asks for it."""
-        return self.denoise(x, torch.full((len(x),), (timestep + 1) / 1000, dtype=torch.float64)).eps
-
-
 DATA = {
-    "three modes": Mixture.of((0.5, -1.0, 0.2), (0.3, 0.5, 0.1), (0.2, 1.5, 0.3)),
-    "normal(0.3, 0.25)": Mixture.of((1.0, 0.3, 0.5)),
+    "three modes": MixtureData.three_modes(),
+    "normal(0.3, 0.25)": MixtureData(f64([1.0]), f64([[0.3]]), f64([0.5])),
 }
 
 
@@ -97,7 +56,7 @@ DATA = {
 class Contest:
     """Data, a start and a number of calls; distances of all that take part."""
 
-    data: Mixture
+    data: MixtureData
     exact_start: bool
     num_calls: int
     num_points: int
@@ -115,9 +74,18 @@ class Contest:
     @cached_property
     def start(self) -> Tensor:
         """x_1: [points, 1]."""
-        return (self.data.at(1.0).quantiles(self.levels) if self.exact_start else torch.special.ndtri(self.levels))[
-            :, None
-        ]
+        if self.exact_start:
+            return self.data.at(SCHEDULE, 1.0).quantiles(self.levels)[:, None]
+        return torch.special.ndtri(self.levels)[:, None]
+
+    @cached_property
+    def denoise(self) -> Denoiser:
+        """Exact."""
+        return self.data.denoiser(SCHEDULE)
+
+    def eps(self, x: Tensor, timestep: float) -> Tensor:
+        """As diffusers asks for it."""
+        return self.denoise(x, torch.full((len(x),), (timestep + 1) / 1000, dtype=torch.float64)).eps
 
     def distances(self, x: Tensor) -> tuple[float, float]:
         """W1 and W2."""
@@ -128,12 +96,12 @@ class Contest:
         """With the sampler's own grid."""
         num_steps = (self.num_calls + calls_per_step - 1) // calls_per_step
         noise = self.start / SCHEDULE.prior_std if self.exact_start else self.start
-        return self.distances(sample(self.data.denoise, SCHEDULE, noise, sampler, num_steps))
+        return self.distances(sample(self.denoise, SCHEDULE, noise, sampler, num_steps))
 
     def peers(self) -> Iterator[tuple[str, tuple[float, float]]]:
         """Every scheduler, by name and options."""
         for name, options in schedulers.configurations():
-            x = schedulers.run(name, options, self.data.eps, self.start, self.num_calls)
+            x = schedulers.run(name, options, self.eps, self.start, self.num_calls)
             if x is not None and bool(x.isfinite().all()):
                 chosen = ", ".join(f"{value}" if isinstance(value, str) else key for key, value in options.items())
                 yield f"{name} ({chosen})", self.distances(x)
