@@ -68,6 +68,30 @@ def test_more_than_can_be_begun_in_time_is_refused_whole_and_says_when_to_come_b
     work.may.set()
 
 
+def test_what_is_promised_leaves_a_quarter_of_the_budget_for_a_slower_machine():
+    work = Work()
+    them = batcher(work, budget=1.0, rate=100.0)
+    them.submit([70])
+    them.submit([5])
+    them.submit([1])
+    with pytest.raises(OverloadError):
+        them.submit([1])
+    work.may.set()
+
+
+def test_who_has_an_answer_finds_it_counted():
+    work = Work()
+    work.may.set()
+    them = batcher(work)
+    counts = []
+    for _ in range(20):
+        future = them.submit([1])[0]
+        future.add_done_callback(lambda _: counts.append((them.batches, them.items)))
+        future.result(10)
+    them.close()
+    assert counts == [(number, number) for number in range(1, 21)]
+
+
 def test_after_an_overload_it_takes_work_again():
     work = Work()
     work.may.set()

@@ -3,8 +3,8 @@
     submit -> bounded queue -> threads: take a batch, run it -> futures
 
 Nobody waits on purpose: a lone request runs at once, and under load batches fill by themselves. How long a new request
-would wait is the work before it over the measured rate; where that is more than the budget it is refused at once, so
-the queue is bounded in time, whatever the length of texts and the speed of the machine.
+would wait is the work before it over the measured rate; near the budget it is refused at once, so the queue is bounded
+in time, whatever the length of texts and the speed of the machine.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from kexue.errors import KexueError
 
@@ -24,6 +24,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 SHARE = 0.5  # of the budget that one batch may take, so that two of them fit
+PROMISED = 0.75  # of the budget, by the rate so far: to refuse a flood takes processor time, so the rate falls in one
 NEWS = 0.2  # weight of the last batch in the measured rate
 
 
@@ -87,9 +88,9 @@ class Batcher(Generic[Item, Result]):
         return len(self._queue)
 
     def check(self) -> None:
-        """Raises `OverloadError` if what comes now would not be begun within the budget."""
+        """Raises `OverloadError` if what comes now could not be promised to begin within the budget."""
         delay = self._ahead / (self.rate * len(self._threads))
-        if delay > self.budget:
+        if delay > PROMISED * self.budget:
             raise OverloadError(delay - self.budget / 2)
 
     def submit(self, items: Sequence[Item]) -> list[Future[Result]]:
@@ -97,7 +98,7 @@ class Batcher(Generic[Item, Result]):
 
         Raises `OverloadError` as `check` does, `ClosedError` after `close`. An idle service takes any request.
         """
-        waiting = [_Waiting(item, self.cost(item), Future()) for item in items]
+        waiting: list[_Waiting[Item, Result]] = [_Waiting(item, self.cost(item), Future()) for item in items]
         with self._changed:
             if self._closed:
                 raise ClosedError
@@ -119,11 +120,16 @@ class Batcher(Generic[Item, Result]):
         while batch := self._take():
             wanted = [each for each in batch if each.future.set_running_or_notify_cancel()]
             began = time.monotonic()
-            self._answer(wanted)
+            outcomes = self._outcomes(wanted)
             seconds = time.monotonic() - began
-            with self._changed:
+            with self._changed:  # before anybody is answered: who has an answer finds it counted
                 self._learn(wanted, seconds)
                 self._ahead -= sum(each.cost for each in batch)
+            for each, (result, error) in zip(wanted, outcomes, strict=True):
+                if error is None:
+                    each.future.set_result(cast(Result, result))
+                else:
+                    each.future.set_exception(error)
 
     def _take(self) -> list[_Waiting[Item, Result]]:
         """The next batch, of one item at least; none when the batcher is closed and all is done.
@@ -144,22 +150,17 @@ class Batcher(Generic[Item, Result]):
                 self._changed.notify()
             return batch
 
-    def _answer(self, batch: list[_Waiting[Item, Result]]) -> None:
-        """Give every future its result; of a batch that fails each item is tried by itself."""
+    def _outcomes(self, batch: list[_Waiting[Item, Result]]) -> list[tuple[Result, None] | tuple[None, Exception]]:
+        """The result or the error of every item; of a batch that fails each item is tried by itself."""
         if not batch:
-            return
+            return []
         try:
             results = self.work([each.item for each in batch])
-            pairs = list(zip(batch, results, strict=True))
+            return [(result, None) for _, result in zip(batch, results, strict=True)]
         except Exception as error:
             if len(batch) == 1:
-                batch[0].future.set_exception(error)
-                return
-            for each in batch:
-                self._answer([each])
-            return
-        for each, result in pairs:
-            each.future.set_result(result)
+                return [(None, error)]
+            return [outcome for each in batch for outcome in self._outcomes([each])]
 
     def _learn(self, batch: list[_Waiting[Item, Result]], seconds: float) -> None:
         if not batch:
