@@ -48,6 +48,7 @@ def threads_and_environment_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterat
     torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROMISES)
 @pytest.mark.filterwarnings("ignore::SyntaxWarning", "ignore::DeprecationWarning")  # of bert4torch and tensorboard
 def test_a_benchmark_runs_and_prints_what_it_promises(name: str, capsys: pytest.CaptureFixture[str]):
@@ -156,6 +157,7 @@ def test_suggestions_are_compared_with_random_ones_at_every_size(capsys: pytest.
     assert len({row[2] for row in rows if row[1] == "12"}) > 1  # and go on with others
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unchecked")
 def test_an_exported_model_is_measured_beside_its_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     save_checkpoint(tiny_checkpoint(), tmp_path / "model")

@@ -61,6 +61,7 @@ def results(folder: Path) -> dict[tuple[str, str], float]:
 # --- extractors ---
 
 
+@pytest.mark.slow
 def test_training_writes_a_card_that_the_hub_reads(trained: Path):
     data = card(trained).data
     assert (data.library_name, data.pipeline_tag, data.language) == ("kexue", "token-classification", ["en"])

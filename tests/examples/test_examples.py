@@ -35,6 +35,7 @@ def test_a_script_is_short_and_opens_with_what_it_shows_and_how_to_run_it(script
     assert f"`{script.name}`" in (FOLDER / "README.md").read_text("utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # of tensorboard and diffusers
 def test_a_script_runs(
@@ -54,6 +55,7 @@ def test_a_notebook_holds_no_outputs(notebook: Path):
     assert not [cell for cell in cells if cell.get("outputs") or cell.get("execution_count")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(notebook: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     nbclient = pytest.importorskip("nbclient", reason="the extra test is not installed")

@@ -72,6 +72,7 @@ def notes(output: Path) -> list[int]:
 # --- in the same Ray ---
 
 
+@pytest.mark.slow
 def test_ray_writes_the_shards_that_one_process_writes(
     ray: Any, fitted: Path, texts: Path, expected: dict[str, bytes], tmp_path: Path
 ):
@@ -93,7 +94,7 @@ def deadly(marks: Path, **when: Any) -> Any:
 
 
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("index", [5, pytest.param(0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("index", [5, pytest.param(0, marks=pytest.mark.long)])
 def test_a_worker_that_is_killed_loses_and_doubles_nothing(
     index: int, after: bool, ray: Any, fitted: Path, texts: Path, expected: dict[str, bytes], tmp_path: Path
 ):
@@ -104,7 +105,7 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(
     assert sorted(notes(tmp_path / "out")) == list(range(8))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_piece_that_kills_every_worker_does_not_keep_the_others_from_being_done(
     ray: Any, fitted: Path, texts: Path, expected: dict[str, bytes], tmp_path: Path
 ):
@@ -128,6 +129,7 @@ def test_an_error_in_a_worker_ends_the_job_and_arrives_as_it_was(
         list(ENGINE(Telling(tmp_path, wrong=2, mistake=mistake), [Piece(index) for index in range(4)]))
 
 
+@pytest.mark.slow
 def test_workers_have_the_threads_and_the_part_of_a_gpu_that_they_are_given(ray: Any, tmp_path: Path):
     pieces = [Piece(index) for index in range(6)]
     work = Telling(tmp_path, seconds=0.2)
@@ -166,6 +168,7 @@ def bulk(model: Path, texts: Path, output: Path) -> list[object]:
     return ["extract", model, texts, "--output", output, *options, SIZE]
 
 
+@pytest.mark.slow
 def test_the_same_command_runs_on_the_cluster_that_ray_address_names(
     ray: Any, fitted: Path, texts: Path, expected: dict[str, bytes], tmp_path: Path
 ):
@@ -295,7 +298,7 @@ for done in RayEngine(workers=2, gpus_per_worker=0)(Telling(Path(sys.argv[1]), s
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_machine_of_a_cluster_that_is_lost_loses_nothing(two_machines: Any, tmp_path: Path):
     cluster, second = two_machines
     environment = {"RAY_ADDRESS": cluster.address, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}

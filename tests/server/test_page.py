@@ -77,6 +77,7 @@ def keep(page: playwright.Page, name: str) -> None:
         page.screenshot(path=f"{folder}/{name}.png", full_page=True)
 
 
+@pytest.mark.slow
 def test_entities_are_marked_and_relations_are_arcs_facts_and_a_graph(page: playwright.Page):
     extract(page)
     expected = {(fact.subject.surface(GOLD.text), fact.predicate) for fact in GOLD.relations}

@@ -47,6 +47,7 @@ def test_a_client_that_leaves_does_not_stop_the_service(model_folder: Path):
         assert float(worked[1]) < 5 * 30
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_and_a_folder_that_is_no_model_are_told_in_one_line(model_folder: Path, tmp_path: Path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

@@ -43,6 +43,7 @@ def shorten(folder: Path) -> None:
         path.write_text("".join(path.read_text("utf-8").splitlines(keepends=True)[:LINES]), "utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ENGLISH, ids=page_name)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of tensorboard
 def test_a_page_runs_from_top_to_bottom(

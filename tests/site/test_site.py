@@ -57,6 +57,7 @@ class Loaded(HTMLParser):
             self.addresses.append(found.get("href") or "")
 
 
+@pytest.mark.slow
 def test_no_page_fetches_anything_from_elsewhere(site: Path):
     for page in site.rglob("*.html"):
         loaded = Loaded()

@@ -144,6 +144,7 @@ def test_the_published_corrector_keeps_its_excess():
     assert samplers._variance(2000) < samplers._variance(500) < 1.06
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ddpm-vae", "ddpm-bayes", "ddim", "sde"])
 def test_a_quick_run_writes_the_page_and_goes_on_where_it_was(name: str, tmp_path: Path):
     pytest.importorskip("matplotlib", reason="the studies extra is not installed")

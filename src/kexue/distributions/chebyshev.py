@@ -8,7 +8,8 @@ lines are exact up to the degree, and the error falls as rho^-degree for f analy
 adjoint, so a gradient through one is the other.
 
 A polynomial of degree A Q - 1 has A Q coefficients, but A + Q numbers per location are enough: the products of
-T_0 ... T_{A-1} with T_0(T_A) ... T_{Q-1}(T_A) span it, and a sum over locations is one matrix product.
+T_0 ... T_{A-1} with T_0(T_A) ... T_{Q-1}(T_A) span it, and a sum over locations is one matrix product. Between those
+products and the points stands a linear map: a table where it is small, else a recurrence and a cosine transform.
 Source: METHODS.md section 4.5; the idea of the fast Gauss transform (Greengard and Strain, 1991).
 """
 
@@ -25,6 +26,8 @@ from torch import Tensor
 
 CHUNK = 2**19
 """Numbers in the bases that are in memory at a time."""
+LARGEST_TABLE = 1024
+"""Points up to which a product with a table, whose size is their square, is the faster one (measured)."""
 
 
 class Basis(NamedTuple):
@@ -70,17 +73,15 @@ class Chebyshev:
 
     def spread(self, bases: Iterable[Basis], values: Tensor) -> Tensor:
         """[rows, n] of values at the locations to weights [rows, M] at the points, in float64."""
-        products = _tables(self.num_points, values.device)
-        moments = torch.zeros(self.low.shape[0], *products.shape[1:], dtype=torch.float64, device=values.device)
+        num_inner, num_outer = factors(self.num_points)
+        moments = torch.zeros(self.low.shape[0], num_outer, num_inner, dtype=torch.float64, device=values.device)
         for columns, inner, outer in bases:
             moments += _product(outer * values[:, None, columns], inner)
-        return moments.flatten(1) @ products.flatten(1).mT
+        return to_points(moments)
 
     def interpolate(self, bases: Iterable[Basis], *values: Tensor) -> list[Tensor]:
         """Each [rows, M] of values at the points to [rows, n] at the locations."""
-        products = _tables(self.num_points, values[0].device)
-        table = products.flatten(1)
-        coefficients = [(own.double() @ table).view(-1, *products.shape[1:]) for own in values]
+        coefficients = [of_products(own.double()) for own in values]
         parts = [[((own.to(inner) @ inner).mul_(outer)).sum(1) for own in coefficients] for _, inner, outer in bases]
         return [own[0] if len(own) == 1 else torch.cat(own, -1) for own in zip(*parts, strict=True)]
 
@@ -117,6 +118,33 @@ def factors(num_points: int) -> tuple[int, int]:
     return inner, num_points // inner
 
 
+def to_points(moments: Tensor) -> Tensor:
+    """Moments of the products T_q(T_A) T_a, [rows, Q, A], to weights at the points, [rows, M]."""
+    num_points = moments[0].numel()
+    if num_points <= LARGEST_TABLE:
+        return moments.flatten(1) @ _table(num_points, moments.device).mT
+    orders = [moments[:, 0]]  # T_{A q + a} = 2 T_{A q} T_a - T_{A (q - 1) + A - a}
+    for own in moments[:, 1:].unbind(1):
+        orders.append(torch.cat([own[:, :1], 2 * own[:, 1:] - orders[-1][:, 1:].flip(-1)], -1))
+    scaled = torch.cat(orders, -1) * _phases(num_points, moments.device)
+    return torch.fft.ifft(scaled, n=2 * num_points, norm="forward").real[:, :num_points]
+
+
+def of_products(values: Tensor) -> Tensor:
+    """Values at the points, [rows, M], to coefficients of T_q(T_A) T_a, [rows, Q, A]: the adjoint of `to_points`."""
+    num_points = values.shape[1]
+    num_inner, num_outer = factors(num_points)
+    if num_points <= LARGEST_TABLE:
+        return (values @ _table(num_points, values.device)).view(-1, num_outer, num_inner)
+    phases = _phases(num_points, values.device)
+    orders = (torch.fft.fft(values, n=2 * num_points)[:, :num_points] * phases.conj()).real
+    coefficients = orders.reshape(-1, num_outer, num_inner)
+    for outer in range(num_outer - 1, 0, -1):
+        coefficients[:, outer - 1, 1:] -= coefficients[:, outer, 1:].flip(-1)
+    coefficients[:, 1:, 1:] *= 2
+    return coefficients
+
+
 def _product(outer: Tensor, inner: Tensor) -> Tensor:
     """[rows, Q, n'] times [rows, A, n'] to [rows, Q, A], summed in float64.
 
@@ -139,10 +167,18 @@ def _chebyshev(t: Tensor, count: int) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _tables(num_points: int, device: torch.device) -> Tensor:
-    """The coefficients of L_m in the products T_q(T_A) T_a, [M, Q, A]."""
-    products = _products(*factors(num_points)).to(device)
-    return (_transform(num_points, device) @ products.flatten(1)).view_as(products)
+def _table(num_points: int, device: torch.device) -> Tensor:
+    """The coefficients of L_m in the products T_q(T_A) T_a, [M, Q A]."""
+    return _transform(num_points, device) @ _products(*factors(num_points)).to(device)
+
+
+@lru_cache(maxsize=64)
+def _phases(num_points: int, device: torch.device) -> Tensor:
+    """exp(i pi k / 2 M) 2 / M, half of it for k = 0: they make a Fourier transform of length 2 M one of cosines."""
+    orders = torch.arange(num_points, dtype=torch.float64)
+    phases = torch.polar(torch.full_like(orders, 2 / num_points), orders * (math.pi / (2 * num_points)))
+    phases[0] /= 2
+    return phases.to(device)
 
 
 @lru_cache(maxsize=64)
@@ -160,11 +196,11 @@ def _angles(num_points: int) -> Tensor:
 
 
 def _products(num_inner: int, num_outer: int) -> Tensor:
-    """T_{A q + a} = 2 T_{A q} T_a - T_{A (q - 1) + (A - a)} in the products, [A Q, Q, A]."""
+    """T_{A q + a} = 2 T_{A q} T_a - T_{A (q - 1) + A - a} in the products, [A Q, Q A]."""
     table = torch.zeros(num_inner * num_outer, num_outer, num_inner, dtype=torch.float64)
     for order in range(num_inner * num_outer):
         outer, inner = divmod(order, num_inner)
         table[order, outer, inner] = 1.0 if outer == 0 or inner == 0 else 2.0
         if outer and inner:
             table[order] -= table[num_inner * outer - inner]
-    return table
+    return table.flatten(1)

@@ -141,6 +141,7 @@ def test_a_training_killed_about_to(moment: Moment, texts: Path, unbroken: Path,
     assert_same(tmp_path / "encoder", unbroken)
 
 
+@pytest.mark.slow
 def test_a_time_is_a_number_of_steps_that_stays_when_the_training_is_killed(texts: Path, tmp_path: Path):
     timed = values(texts, tmp_path / "timed", epochs=None, minutes=0.05)
     assert killed.run(timed, ("rehearse", 1)) == -signal.SIGKILL

@@ -26,7 +26,7 @@ CHANGES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("regularizer", [["rdrop", "vat"], pytest.param(["fgm", "pgd"], marks=pytest.mark.slow)])
+@pytest.mark.parametrize("regularizer", [["rdrop", "vat"], pytest.param(["fgm", "pgd"], marks=pytest.mark.long)])
 def test_a_regularized_training_that_was_killed_ends_as_an_unbroken_one(
     encoder: Path, tmp_path: Path, regularizer: list[str]
 ):
@@ -50,7 +50,7 @@ def test_two_processes_are_regularized_as_one(plain_encoder: Path, tmp_path: Pat
     assert logs[0] == pytest.approx(logs[1], rel=1e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("regularizer", [["rdrop", "vat", "pgd"]])
 def test_two_processes_go_on_where_they_were_killed(encoder: Path, tmp_path: Path, regularizer: list[str]):
     values = {"encoder": str(encoder), "regularizer": regularizer} | save_data(tmp_path, train=24) | CHANGES

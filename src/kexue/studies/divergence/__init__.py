@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kexue.studies.divergence import report
 from kexue.studies.divergence.data import FOLDERS, Parts, brought, from_package
-from kexue.studies.divergence.sizes import FULL, QUICK
+from kexue.studies.divergence.sizes import FULL, LONG, QUICK
 from kexue.studies.divergence.trainings import Training, run_all
 from kexue.studies.divergence.variants import VARIANTS
 from kexue.studies.options import StudyOptions
@@ -23,7 +23,7 @@ def run(options: StudyOptions) -> Path:
     """Train, measure, write the page, and return its path; raises for a data set that is not known or not there."""
     options.check_data(tuple(FOLDERS))
     began = time.monotonic()
-    sizes = QUICK if options.quick else FULL
+    sizes = QUICK if options.quick else LONG if options.long else FULL
     seeds = tuple(range(options.seed, options.seed + sizes.num_seeds))
     trainings = [
         Training(name, data, variant, seed, sizes, options.device)

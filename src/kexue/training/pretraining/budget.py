@@ -53,17 +53,24 @@ def _rehearse(recipe: PretrainingRecipe, build: Build) -> float:
     began = time.monotonic()
     seconds = 60 * (recipe.minutes or 0)
     folder = recipe.output / "training" / "rehearsal"
-    shutil.rmtree(folder, ignore_errors=True)
+    _remove(folder)
     clock = _Clock(SHARE * seconds)
     changes = {"epochs": 1e6, "output": folder, "save_steps": 10**9}
     trainer = build(recipe.model_copy(update=changes), [clock])
     trainer.train()
     steps_in_epoch = -(-len(trainer.sampler) // (recipe.batch_size * recipe.gradient_accumulation))
     each = clock.seconds_per_step() + _seconds_to_measure(trainer) / min(steps_in_epoch, recipe.eval_steps)
-    shutil.rmtree(folder, ignore_errors=True)
+    _remove(folder)
     set_seed(recipe.seed)
     steps = max(1, int((seconds - (time.monotonic() - began)) / each))
     return from_first_process((steps - 0.5) / steps_in_epoch)  # the number of steps is rounded up again
+
+
+def _remove(folder: Path) -> None:
+    """Once, and no process goes on before it is gone: the first one writes there at once."""
+    if is_first_process():
+        shutil.rmtree(folder, ignore_errors=True)
+    from_first_process(None)
 
 
 def _seconds_to_measure(trainer: PretrainingTrainer) -> float:
