@@ -128,11 +128,14 @@ def describe_machine(device: str = "cpu") -> str:
 
 
 def processor() -> str:
-    """What the processor calls itself."""
+    """What the processor calls itself, with family and model where it knows them: a name alone may say little."""
     table = Path("/proc/cpuinfo")
-    lines = table.read_text("utf-8").splitlines() if table.exists() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
+    if not table.exists():
+        return platform.processor() or platform.machine()
+    first = table.read_text("utf-8").split("\n\n")[0]
+    fields = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in first.splitlines())}
+    name = fields.get("model name", platform.machine())
+    return f"{name} (family {fields['cpu family']}, model {fields['model']})" if "cpu family" in fields else name
 
 
 def _versions() -> dict[str, str]:

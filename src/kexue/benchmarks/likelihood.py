@@ -24,46 +24,14 @@ from kexue.benchmarks.measuring.options import begin, make_parser
 from kexue.benchmarks.measuring.report import Report, Target
 from kexue.benchmarks.measuring.timing import Run, Times, interleaved
 from kexue.benchmarks.peers.score_sde import one_probe_log_likelihood
+from kexue.diffusion.exact import GaussianData
 from kexue.diffusion.likelihood import Likelihood, log_likelihood
-from kexue.diffusion.prediction import Prediction
 from kexue.diffusion.schedules import LinearVP
 from kexue.diffusion.trace import ExactTrace, Hutchinson, HutchPP, Trace
 
-CORRELATION = 0.8
-SHIFT = 0.1
 SCHEDULE = LinearVP()
 STUDENT_95 = {2: 12.706, 4: 3.182, 8: 2.365, 16: 2.131}
 """Within how many standard errors, by the number of probes, 95% lie."""
-
-
-class Correlated:
-    """N(mean, C) with C_ij = CORRELATION^|i - j|; its density and its denoiser."""
-
-    def __init__(self, dim: int, generator: torch.Generator) -> None:
-        place = torch.arange(dim, dtype=torch.float64)
-        self.variances: Tensor
-        self.turn: Tensor
-        self.variances, self.turn = torch.linalg.eigh(CORRELATION ** (place[:, None] - place).abs())
-        self.mean = SHIFT * torch.randn(dim, dtype=torch.float64, generator=generator)
-
-    def sample(self, num: int, generator: torch.Generator) -> Tensor:
-        """float64[num, dim], half of them mirror images of the others."""
-        noise = torch.randn(num // 2, len(self.mean), dtype=torch.float64, generator=generator)
-        away = noise * self.variances.sqrt() @ self.turn.T
-        return self.mean + torch.cat((away, -away))
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        """In nats."""
-        turned = (x - self.mean) @ self.turn
-        return -(turned.square() / self.variances + (2 * math.pi * self.variances).log()).sum(-1) / 2
-
-    def denoise(self, x_t: Tensor, t: Tensor) -> Prediction:
-        """eps = sigma (alpha^2 C + sigma^2)^-1 (x_t - alpha mean)."""
-        alpha, sigma = SCHEDULE.alpha(t)[:, None], SCHEDULE.sigma(t)[:, None]
-        shrink, centre = sigma / (alpha**2 * self.variances + sigma**2), alpha * self.mean
-        turn = self.turn.to(x_t.dtype)
-        eps = (x_t - centre.to(x_t.dtype)) @ turn * shrink.to(x_t.dtype) @ turn.T
-        return Prediction.from_eps(eps, x_t, alpha, sigma)
 
 
 @dataclass(frozen=True)
@@ -107,17 +75,19 @@ def methods(options: Namespace) -> dict[str, tuple[Trace, torch.dtype]]:
 def measure(options: Namespace) -> list[Case]:
     """All methods on the same points, in turn; the peer comes last."""
     generator = torch.Generator().manual_seed(options.seed)
-    data = Correlated(options.dim, generator)
-    x, nats = data.sample(options.points, generator), options.dim * math.log(2)
+    data = GaussianData.correlated(options.dim, seed=options.seed)
+    denoise = data.denoiser(SCHEDULE)
+    half = data.sample(options.points // 2, seed=options.seed + 1)
+    x, nats = torch.cat((half, 2 * data.mean - half)), options.dim * math.log(2)  # and their mirror images
     found: dict[str, Likelihood] = {}
     log_prob: dict[str, Tensor] = {}
 
     def ours(name: str, trace: Trace, dtype: torch.dtype) -> None:
-        found[name] = log_likelihood(data.denoise, SCHEDULE, x.to(dtype), trace=trace, generator=generator)
+        found[name] = log_likelihood(denoise, SCHEDULE, x.to(dtype), trace=trace, generator=generator)
         log_prob[name] = found[name].log_prob
 
     def peer(name: str) -> None:
-        log_prob[name] = one_probe_log_likelihood(data.denoise, SCHEDULE, x, generator)
+        log_prob[name] = one_probe_log_likelihood(denoise, SCHEDULE, x, generator)
 
     kinds = methods(options)
     cases: dict[str, Run] = {name: partial(ours, name, *kind) for name, kind in kinds.items()}

@@ -11,11 +11,11 @@ from datetime import date
 from importlib import import_module
 from pathlib import Path
 
-from kexue.benchmarks.measuring.machine import processor
 from kexue.benchmarks.measuring.report import Report
 from kexue.benchmarks.ratios import Change, Measured, Setting, Table, changes, read_table, write_table
 from kexue.benchmarks.registry import BENCHMARKS
 from kexue.errors import OptionError, unknown
+from kexue.provenance import processor
 
 Say = Callable[[str], None]
 

@@ -7,11 +7,11 @@ import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import torch
 
 from kexue.benchmarks.measuring.timing import interleaved
+from kexue.provenance import processor
 
 SIDE = 1024
 """Of the square matrices whose product is timed."""
@@ -53,20 +53,6 @@ def describe() -> str:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     software = f"Python {platform.python_version()}, {versions}"
     return f"{processor()}, {cores} cores; {software}; threads {torch.get_num_threads()}"
-
-
-def processor() -> str:
-    """The name of the processor, with family and model where the name alone says little."""
-    table = Path("/proc/cpuinfo")
-    if not table.exists():
-        return platform.processor() or platform.machine()
-    fields = dict(
-        (part.strip() for part in line.split(":", 1))
-        for line in table.read_text("utf-8").split("\n\n")[0].splitlines()
-        if ":" in line
-    )
-    name = fields.get("model name", platform.machine())
-    return f"{name} (family {fields['cpu family']}, model {fields['model']})" if "cpu family" in fields else name
 
 
 def version_of(package: str) -> str:
