@@ -24,7 +24,7 @@ from starlette.testclient import TestClient  # noqa: E402
 
 from kexue.server.app import create_app  # noqa: E402
 from kexue.server.drawings import GeneratorHost  # noqa: E402
-from kexue.server.hosts import ExtractorHost, Host  # noqa: E402
+from kexue.server.hosts import AnyHost, ExtractorHost  # noqa: E402
 from kexue.server.settings import Settings  # noqa: E402
 
 Serve = Callable[..., TestClient]
@@ -52,7 +52,7 @@ def serve() -> Iterator[Serve]:
 
     def make(**changes: Any) -> TestClient:
         settings = Settings(**changes)
-        hosts: dict[str, Host] = {
+        hosts: dict[str, AnyHost] = {
             "people": ExtractorHost("people", Extractor(tiny_checkpoint(), device="cpu"), latency=settings.latency),
             "dots": GeneratorHost("dots", Generator(tiny_generator(), device="cpu"), latency=settings.latency),
         }

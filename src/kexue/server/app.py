@@ -31,7 +31,7 @@ from kexue.server.answering import await_answers, check_size
 from kexue.server.batcher import ClosedError, OverloadError
 from kexue.server.description import describe
 from kexue.server.drawings import Drawing, GeneratorHost
-from kexue.server.hosts import ExtractorHost, Host, Question, choose_host
+from kexue.server.hosts import AnyHost, ExtractorHost, Question, choose_host
 from kexue.server.labelling import add_labelling
 from kexue.server.metrics import Measures, Watched
 from kexue.server.overload import Refusal, retry_after
@@ -54,7 +54,7 @@ PROBLEMS = LOCKED | {
 }
 
 
-def create_app(hosts: Mapping[str, Host], settings: Settings = Settings()) -> FastAPI:  # noqa: B008  (frozen)
+def create_app(hosts: Mapping[str, AnyHost], settings: Settings = Settings()) -> FastAPI:  # noqa: B008  (frozen)
     """The service of these models."""
 
     @asynccontextmanager
@@ -87,7 +87,7 @@ def create_app(hosts: Mapping[str, Host], settings: Settings = Settings()) -> Fa
     return app
 
 
-def _add_models(app: FastAPI, hosts: Mapping[str, Host]) -> None:
+def _add_models(app: FastAPI, hosts: Mapping[str, AnyHost]) -> None:
     @app.get("/health")
     async def health() -> Health:
         """Whether the service works."""
@@ -99,7 +99,7 @@ def _add_models(app: FastAPI, hosts: Mapping[str, Host]) -> None:
         return [host.describe() for host in hosts.values()]
 
 
-def _add_extract(app: FastAPI, hosts: Mapping[str, Host], settings: Settings) -> None:
+def _add_extract(app: FastAPI, hosts: Mapping[str, AnyHost], settings: Settings) -> None:
     @app.post("/extract", responses=PROBLEMS)
     async def extract(asked: ExtractRequest, request: Request) -> ExtractResponse:
         """Entities and relations of texts, with character offsets and confidences."""
@@ -111,7 +111,7 @@ def _add_extract(app: FastAPI, hosts: Mapping[str, Host], settings: Settings) ->
         return ExtractResponse(model=host.name, documents=[document.to_json() for document in documents])
 
 
-def _add_generate(app: FastAPI, hosts: Mapping[str, Host], settings: Settings) -> None:
+def _add_generate(app: FastAPI, hosts: Mapping[str, AnyHost], settings: Settings) -> None:
     lines = {200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}}
 
     @app.post("/generate", response_class=StreamingResponse, responses=PROBLEMS | lines)
@@ -210,7 +210,7 @@ def _explain(error: RequestValidationError) -> str:
     return "; ".join(told + ([f"and {len(mistakes) - SHOWN} more"] if len(mistakes) > SHOWN else []))
 
 
-def _protect(app: FastAPI, hosts: Mapping[str, Host], settings: Settings) -> None:
+def _protect(app: FastAPI, hosts: Mapping[str, AnyHost], settings: Settings) -> None:
     """The last one added is asked first."""
     jobs = {"/extract": ExtractorHost, "/generate": GeneratorHost}
     batchers = {

@@ -7,7 +7,7 @@ from typing import Any
 
 from kexue.diffusion.samplers import SAMPLERS
 from kexue.server.drawings import GeneratorHost
-from kexue.server.hosts import ExtractorHost, Host
+from kexue.server.hosts import AnyHost, ExtractorHost
 from kexue.server.settings import Settings
 
 ONE_OF_BOTH = [
@@ -16,7 +16,7 @@ ONE_OF_BOTH = [
 ]
 
 
-def describe(document: dict[str, Any], hosts: Mapping[str, Host], settings: Settings) -> dict[str, Any]:
+def describe(document: dict[str, Any], hosts: Mapping[str, AnyHost], settings: Settings) -> dict[str, Any]:
     """The document with what its schemas cannot know."""
     schemas = document["components"]["schemas"]
     if "ExtractRequest" in schemas:
@@ -28,7 +28,7 @@ def describe(document: dict[str, Any], hosts: Mapping[str, Host], settings: Sett
     return document
 
 
-def _extract(schema: dict[str, Any], hosts: Mapping[str, Host], settings: Settings) -> None:
+def _extract(schema: dict[str, Any], hosts: Mapping[str, AnyHost], settings: Settings) -> None:
     asked = schema["properties"]
     schema["oneOf"] = ONE_OF_BOTH
     _kind(asked["text"])["maxLength"] = settings.max_characters
@@ -39,7 +39,7 @@ def _extract(schema: dict[str, Any], hosts: Mapping[str, Host], settings: Settin
     _kind(asked["model"])["enum"] = [name for name, host in hosts.items() if isinstance(host, ExtractorHost)]
 
 
-def _generate(schema: dict[str, Any], hosts: Mapping[str, Host], settings: Settings) -> None:
+def _generate(schema: dict[str, Any], hosts: Mapping[str, AnyHost], settings: Settings) -> None:
     asked = schema["properties"]
     generators = {name: host for name, host in hosts.items() if isinstance(host, GeneratorHost)}
     asked["num"]["maximum"], asked["steps"]["maximum"] = settings.max_images, settings.max_steps

@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +20,7 @@ from kexue.diffusion.sampling import Progress
 from kexue.errors import KexueError
 from kexue.pipelines.generator import Condition, Generator
 from kexue.server.batcher import Batcher
+from kexue.server.host import Host
 
 PREVIEWS = 20  # pictures of an unfinished drawing, at most
 
@@ -52,24 +52,17 @@ class Drawing:
             self.show(progress.index + 1, progress.preview)
 
 
-class GeneratorHost:
+class GeneratorHost(Host[Drawing, Pixels]):
     """A generator that draws what it is asked for, one request after the other."""
 
     job = "generation"
 
     def __init__(self, name: str, generator: Generator, *, latency: float) -> None:
-        self.name = name
         self.generator = generator
-        self.batcher: Batcher[Drawing, Pixels] = Batcher(
-            lambda drawings: [self._draw(drawing) for drawing in drawings],
-            lambda drawing: float(drawing.num * drawing.num_steps),
-            budget=latency,
-            rate=100.0,
-        )
+        super().__init__(name, Batcher(self._draw_all, _cost, budget=latency, rate=100.0))
 
-    def submit(self, drawings: Sequence[Drawing]) -> list[Future[Pixels]]:
-        """A future picture for each drawing; raises `OverloadError`."""
-        return self.batcher.submit(drawings)
+    def _draw_all(self, drawings: list[Drawing]) -> list[Pixels]:
+        return [self._draw(drawing) for drawing in drawings]
 
     def _draw(self, drawing: Drawing) -> Pixels:
         images = self.generator.sample(
@@ -101,9 +94,9 @@ class GeneratorHost:
             "dev": self.generator.metrics.get("dev", {}),
         }
 
-    def close(self) -> None:
-        """Finish what was taken."""
-        self.batcher.close()
+
+def _cost(drawing: Drawing) -> float:
+    return float(drawing.num * drawing.num_steps)
 
 
 def png_address(picture: Pixels) -> str:

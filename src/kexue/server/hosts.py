@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +19,7 @@ from kexue.pipelines.generator import Generator
 from kexue.pipelines.suggestions import doubts, total
 from kexue.server.batcher import Batcher
 from kexue.server.drawings import GeneratorHost
+from kexue.server.host import Host
 
 WARM_UP = ("A short text to measure the speed of this machine by.", "用来测量速度的短文本。") * 4
 BATCHES = 4  # at the same time on a CPU, at most: small products gain less from a core more than a second batch does
@@ -38,32 +38,23 @@ class Question:
     weigh: bool = False
 
 
-class ExtractorHost:
+class ExtractorHost(Host[Question, Document]):
     """An extractor whose requests are answered in batches."""
 
     job = "extraction"
 
     def __init__(self, name: str, extractor: Extractor, *, latency: float, batches: int = 1) -> None:
-        self.name = name
         self.extractor = extractor
         began = time.monotonic()
         extractor.extract(WARM_UP)  # the first pass is slower: libraries load what they need
-        self.batcher: Batcher[Question, Document] = Batcher(
-            self._answer,
-            lambda question: len(question.text) + PER_TEXT,
-            budget=latency,
-            rate=sum(len(text) + PER_TEXT for text in WARM_UP) / (time.monotonic() - began),
-            threads=batches,
-        )
+        rate = sum(len(text) + PER_TEXT for text in WARM_UP) / (time.monotonic() - began)
+        batcher = Batcher(self._answer, _cost, budget=latency, rate=rate, threads=batches)
+        super().__init__(name, batcher)
 
     @property
     def version(self) -> str:
         """Its name and the beginning of its fingerprint: another model has another version."""
         return f"{self.name}-{self.extractor.fingerprint[:12]}"
-
-    def submit(self, questions: Sequence[Question]) -> list[Future[Document]]:
-        """A future document for each text; raises `OverloadError`."""
-        return self.batcher.submit(questions)
 
     def _answer(self, questions: list[Question]) -> list[Document]:
         documents = [Document("")] * len(questions)
@@ -98,12 +89,12 @@ class ExtractorHost:
             "dev": self.extractor.metrics.get("dev", {}),
         }
 
-    def close(self) -> None:
-        """Finish what was taken."""
-        self.batcher.close()
+
+def _cost(question: Question) -> float:
+    return len(question.text) + PER_TEXT
 
 
-Host = ExtractorHost | GeneratorHost
+AnyHost = ExtractorHost | GeneratorHost
 H = TypeVar("H", ExtractorHost, GeneratorHost)
 
 
@@ -114,7 +105,7 @@ def load_hosts(
     device: str | None = None,
     dtype: str = "float32",
     compile: bool = False,
-) -> dict[str, Host]:
+) -> dict[str, AnyHost]:
     """The hosts of `FOLDER` or `NAME=FOLDER` arguments by name.
 
     On a CPU an extractor works on several batches at the same time, each with its part of the cores.
@@ -123,7 +114,7 @@ def load_hosts(
     """
     cores = torch.get_num_threads()
     batches = min(cores, BATCHES) if choose_device(device).type == "cpu" else 1
-    hosts: dict[str, Host] = {}
+    hosts: dict[str, AnyHost] = {}
     for argument in models:
         name, equals, source = argument.partition("=")
         source = source if equals else argument
@@ -138,14 +129,14 @@ def load_hosts(
 
 def _load(
     name: str, source: str, latency: float, device: str | None, dtype: str, batches: int, *, compile: bool
-) -> Host:
+) -> AnyHost:
     if holds_generator(source):
         return GeneratorHost(name, Generator.from_pretrained(source, device=device), latency=latency)
     extractor = Extractor.from_pretrained(source, device=device, dtype=dtype, compile=compile)  # type: ignore[arg-type]
     return ExtractorHost(name, extractor, latency=latency, batches=batches)
 
 
-def choose_host(hosts: Mapping[str, Host], name: str | None, kind: type[H]) -> H:
+def choose_host(hosts: Mapping[str, AnyHost], name: str | None, kind: type[H]) -> H:
     """The host of a name, the first of its kind where none is given.
 
     Raises `OptionError` for a name that is not there or that is of the other kind.

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from kexue.errors import OptionError
 from kexue.integrations.label_studio import Project
 from kexue.server.answering import await_answers, check_size
-from kexue.server.hosts import ExtractorHost, Host, Question, choose_host
+from kexue.server.hosts import AnyHost, ExtractorHost, Question, choose_host
 from kexue.server.settings import Settings
 
 PREFIX = "/label-studio"
@@ -49,7 +49,7 @@ class Event(BaseModel):
     action: str = ""
 
 
-def add_labelling(app: FastAPI, hosts: Mapping[str, Host], settings: Settings) -> None:
+def add_labelling(app: FastAPI, hosts: Mapping[str, AnyHost], settings: Settings) -> None:
     """The routes of all extractors."""
     router = APIRouter(prefix=PREFIX + "/{name}", tags=["Label Studio"])
 

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kexue.server.batcher import Batcher
+from kexue.server.host import Host
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-
-
-class Host(Protocol):
-    """A model that works in batches."""
-
-    batcher: Batcher
 
 
 class Batches(Collector):
     """The queues of all models, read when asked for."""
 
-    def __init__(self, hosts: Mapping[str, Host]) -> None:
+    def __init__(self, hosts: Mapping[str, Host[Any, Any]]) -> None:
         self.hosts = hosts
 
     def collect(self) -> Iterable[Metric]:
@@ -43,7 +37,7 @@ class Batches(Collector):
 class Measures:
     """All that is counted and timed."""
 
-    def __init__(self, hosts: Mapping[str, Host]) -> None:
+    def __init__(self, hosts: Mapping[str, Host[Any, Any]]) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(Batches(hosts))
         self.requests = Counter("kexue_requests", "Requests answered.", ["path", "status"], registry=self._registry)
