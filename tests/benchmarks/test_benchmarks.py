@@ -78,7 +78,7 @@ def check_comparisons(found: Sequence[Comparison]) -> None:
 def test_all_benchmarks_are_listed_with_their_first_sentence(capsys: pytest.CaptureFixture[str]):
     main([])
     printed = capsys.readouterr().out
-    alone = {"bulk", "image_samplers", "joined", "occurrence", "onnx", "suggestions"}
+    alone = {"image_samplers", "joined", "occurrence", "suggestions"}
     assert {*BENCHMARKS, *alone} == summaries().keys()
     for summary in summaries().values():
         assert summary in printed
@@ -162,7 +162,8 @@ def test_suggestions_are_compared_with_random_ones_at_every_size(capsys: pytest.
 def test_an_exported_model_is_measured_beside_its_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     save_checkpoint(tiny_checkpoint(), tmp_path / "model")
     write_documents(demo_sentences(4), tmp_path / "test.jsonl")
-    main(["onnx", str(tmp_path / "model"), str(tmp_path / "test.jsonl"), "--quick", "--without-compile", "--profile"])
+    options = ["--model", tmp_path / "model", "--test", tmp_path / "test.jsonl", "--without-compile", "--profile"]
+    report = import_module("kexue.benchmarks.onnx").main([*map(str, options), "--quick"])
     printed = capsys.readouterr().out
     for promise in (
         "| ONNX float32 |",
@@ -172,3 +173,4 @@ def test_an_exported_model_is_measured_beside_its_source(tmp_path: Path, capsys:
         "F1 lost",
     ):
         assert promise in printed
+    check_comparisons(report.comparisons)

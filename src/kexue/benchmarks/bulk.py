@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
+from kexue.benchmarks.measuring.comparison import Comparison
 from kexue.benchmarks.measuring.options import begin, make_parser
 from kexue.benchmarks.measuring.processes import Watched, watch
 from kexue.benchmarks.measuring.report import Report, Target
@@ -99,11 +100,11 @@ def compare(report: Report, model: Path, folder: Path, options: Namespace) -> No
             for engine in engines
         ],
     )
-    whole = times["plain, texts"].ratio(times["ray, texts"])
-    after = _without_start(times, "plain").ratio(_without_start(times, "ray"))
-    report.line(f"throughput of ray / plain, wall / processor: {whole}; after starting: {after}")
-    report.target(Target("throughput of ray / plain, by processor time", whole.cpu, 0.9))
-    report.target(Target("throughput of ray / plain, by wall time", whole.wall, 0.9))
+    for name, plain, ray in (
+        ("throughput of ray / plain", times["plain, texts"], times["ray, texts"]),
+        ("throughput of ray / plain, after starting", _without_start(times, "plain"), _without_start(times, "ray")),
+    ):
+        report.compare(Comparison.of_times(name, ray, plain, "the plain engine", promised=0.9))
 
 
 def _without_start(times: dict[str, Times], engine: str) -> Times:
@@ -159,7 +160,7 @@ def _options(arguments: Sequence[str]) -> Namespace:
     return options
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str]) -> Report:
     """Measure, and print what holds."""
     options = _options(arguments)
     report, _ = begin("bulk", options)
@@ -170,6 +171,7 @@ def main(arguments: list[str]) -> None:
             options.epochs = options.epochs if options.quick else EPOCHS
         model = trained_model(folder / "model", options)
         (watch_memory if options.memory else compare)(report, model, folder, options)
+    return report
 
 
 if __name__ == "__main__":

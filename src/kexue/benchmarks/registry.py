@@ -49,6 +49,12 @@ BENCHMARKS = {
     "extract": Benchmark(("transformers",), (MINILM,), ("--sentences", "2048"), on_model=True),
     "long": Benchmark(needs=(MINILM,), sizes=("--lengths", "500", "2000"), on_model=True),
     "serve": Benchmark(needs=("fastapi", "uvicorn", "httpx", MINILM), sizes=("--overload", "20"), on_model=True),
+    "onnx": Benchmark(
+        ("onnxruntime",), ("onnxruntime", "onnx", MINILM), ("--without-compile", "--texts", "50"), on_model=True
+    ),
+    "bulk": Benchmark(
+        ("ray",), ("ray", MINILM), ("--sentences", "8192", "--shard-size", "1024", "--rounds", "2"), on_model=True
+    ),
     "gau": Benchmark(
         ("bert4torch", "flash-pytorch", "transformers"),
         sizes=("--lengths", "512", "--long", "2048", "--tokens", "2048"),
