@@ -1,6 +1,7 @@
 """Requests a second of `kexue serve`, beside one model call after the other; and what it does under too many.
 
-    python -m kexue.benchmarks.serve [--model FOLDER] [--clients 32] [--seconds 10] [--latency 1.0] [--peers-python PYTHON]
+    python -m kexue.benchmarks.serve [--model FOLDER] [--clients 32] [--seconds 10] [--latency 1.0]
+                                    [--peers-python PYTHON]
 
 Short sentences of the demo data. Clients each ask for one text and ask again once they have their answer, from a
 process of their own; the comparison is the same model called with one text after the other. Then for --overload seconds

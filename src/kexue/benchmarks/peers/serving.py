@@ -76,15 +76,14 @@ def rates(call: Callable[[list[str]], object], settings: Settings) -> dict[str, 
     return {"alone": measured(1), "batched": measured(BATCH)}
 
 
-def serve_gliner(settings: Settings) -> None:
-    """GLiNER's server on a model that is built and saved first."""
+def prepare_gliner(settings: Settings, folder: Path, fields: dict[str, object]) -> dict[str, float]:
+    """Save a model with random heads into the folder; texts a second of it."""
     import torch
     from gliner import GLiNER
     from gliner.config import GLiNERConfig
 
     torch.manual_seed(settings["seed"])
     torch.set_num_threads(settings["threads"])
-    folder = str(Path(settings["folder"]) / "gliner")
     config = GLiNERConfig(
         model_name=settings["encoder"],
         hidden_size=settings["hidden_size"],
@@ -94,13 +93,17 @@ def serve_gliner(settings: Settings) -> None:
         max_len=512,
         subtoken_pooling="first",
     )
-    GLiNER.from_config(config, backbone_from_pretrained=True).save_pretrained(folder)
-    model = GLiNER.from_pretrained(folder, map_location="cpu", dtype=torch.float32).eval()
+    GLiNER.from_config(config, backbone_from_pretrained=True).save_pretrained(str(folder))
+    model = GLiNER.from_pretrained(str(folder), map_location="cpu", dtype=torch.float32).eval()
+    return rates(lambda batch: model.inference(batch, batch_size=BATCH, **fields), settings)
+
+
+def serve_gliner(settings: Settings) -> None:
+    """GLiNER's server on a model that is built and saved first."""
+    folder, address = Path(settings["folder"]) / "gliner", f"http://127.0.0.1:{settings['port']}"
     labels = {"labels": settings["entities"], "relations": settings["relations"]}
     fields = {**labels, "threshold": 0.9, "relation_threshold": 0.9}
-    found = rates(lambda batch: model.inference(batch, batch_size=BATCH, **fields), settings)
-    del model
-
+    found = prepare_gliner(settings, folder, fields)
     options = {
         "num-replicas": settings["threads"],
         "tokenizer-threads": 1,  # these are the threads of the model, too
@@ -109,21 +112,15 @@ def serve_gliner(settings: Settings) -> None:
         "precompiled-batch-sizes": 16,
         "batch-wait-timeout-ms": 5,
     } | settings["options"]
-    command = [sys.executable, "-m", "gliner.serve", "--model", folder, "--device", "cpu", "--dtype", "float32"]
-    command += ["--num-gpus-per-replica", "0", "--no-compile", "--port", str(settings["port"])]
+    command = [sys.executable, "-m", "gliner.serve", "--model", str(folder), "--device", "cpu", "--dtype", "float32"]
+    command += ["--num-gpus-per-replica", "0", "--port", str(settings["port"])]
+    command += [] if options.pop("compile", False) else ["--no-compile"]
     command += [part for name, value in options.items() for part in (f"--{name}", str(value))]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0", "HF_HUB_OFFLINE": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
     with subprocess.Popen(command, stdout=sys.stderr, env=environment) as server:
         signal.signal(signal.SIGTERM, lambda *_: server.terminate())
-        about = f"GLiNER {version('gliner')}, ray {version('ray')}, no compilation, {options}"
-        say(
-            settings,
-            f"http://127.0.0.1:{settings['port']}",
-            path="/gliner",
-            fields=fields,
-            about=about,
-            **found,
-        )
+        about = f"GLiNER {version('gliner')}, ray {version('ray')}, {' '.join(command[command.index('--device') :])}"
+        say(settings, address, path="/gliner", fields=fields, about=about, **found)
 
 
 class GPLinker:
@@ -213,7 +210,7 @@ def make_app(settings: Settings) -> Any:
     app = Sanic("bert4torch")
 
     async def load(app: Any) -> None:
-        torch.set_num_threads(settings["threads"] // settings["options"]["workers"] or 1)
+        torch.set_num_threads(threads_of_a_worker(settings))
         app.ctx.model = GPLinker(settings)
 
     async def extract(request: Request) -> Any:
@@ -224,28 +221,31 @@ def make_app(settings: Settings) -> Any:
     return app
 
 
-def serve_bert4torch(settings: Settings) -> None:
-    """A sanic server; measured first, then started in a process of its own, which runs its workers."""
+def prepare_bert4torch(settings: Settings) -> dict[str, float]:
+    """Write its configuration; texts a second of the model."""
     import torch
 
     torch.set_num_threads(settings["threads"])
     _config_file(settings).write_text(json.dumps(settings["bert"]), "utf-8")
     model = GPLinker(settings)
-    found = {"alone": texts_a_second(lambda batch: model(batch[0]), settings["texts"], 1, settings["seconds"])}
-    del model
+    return {"alone": texts_a_second(lambda batch: model(batch[0]), settings["texts"], 1, settings["seconds"])}
+
+
+def serve_bert4torch(settings: Settings) -> None:
+    """A sanic server in a process of its own, which runs its workers."""
+    found = prepare_bert4torch(settings)
     command = [sys.executable, "-P", __file__, sys.argv[1], "sanic"]
     with subprocess.Popen(command, stdout=sys.stderr) as server:
         signal.signal(signal.SIGTERM, lambda *_: server.terminate())
         workers = settings["options"]["workers"]
-        about = f"bert4torch {version('bert4torch')}, sanic {version('sanic')}, {workers} workers"
-        say(
-            settings,
-            f"http://127.0.0.1:{settings['port']}",
-            path="/extract",
-            fields={},
-            about=about,
-            **found,
-        )
+        threads = threads_of_a_worker(settings)
+        about = f"bert4torch {version('bert4torch')}, sanic {version('sanic')}, {workers} workers of {threads} threads"
+        say(settings, f"http://127.0.0.1:{settings['port']}", path="/extract", fields={}, about=about, **found)
+
+
+def threads_of_a_worker(settings: Settings) -> int:
+    """As many as all of them have together, divided."""
+    return max(1, settings["threads"] // settings["options"]["workers"])
 
 
 def run_sanic(settings: Settings) -> None:
