@@ -116,3 +116,10 @@ def test_a_request_has_the_path_and_the_fields_of_its_service():
     assert head.startswith(b"POST /gliner HTTP/1.1\r\n")
     assert f"content-length: {len(body)}".encode() in head
     assert json.loads(body) == {"text": "été", "labels": ["drug"]}
+
+
+def test_facts_are_counted_in_answers_of_ours_and_of_peers():
+    assert launch.facts_in({"model": "x", "documents": [{"text": "", "entities": [{}, {}]}]}) == (2, 0)
+    assert launch.facts_in({"entities": [{}], "relations": [[], []]}) == (1, 2)
+    with pytest.raises(KeyError):
+        launch.facts_in({"error": "no"})

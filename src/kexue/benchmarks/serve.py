@@ -26,6 +26,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -125,10 +126,10 @@ def loaded(address: str, texts: Sequence[str], options: Namespace, call: Call = 
     return Loaded(seen, options.seconds, busy, (entities, relations))
 
 
-def answer(address: str, text: str, call: Call) -> dict[str, Sequence[object]]:
+def answer(address: str, text: str, call: Call) -> dict[str, Any]:
     """What a service says about a text; raises unless it is JSON with status 200."""
     came = httpx.post(f"{address}{call.path}", json=call.body(text), timeout=PATIENCE).raise_for_status()
-    found: dict[str, Sequence[object]] = came.json()
+    found: dict[str, Any] = came.json()
     return found
 
 

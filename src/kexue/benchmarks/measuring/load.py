@@ -85,7 +85,12 @@ class Connection:
     async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> int:
         writer.write(request)
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
-        await reader.readexactly(int(head.split(b"content-length:")[1].split(b"\r\n")[0]))
+        if b"transfer-encoding: chunked" in head:
+            while length := int(await reader.readuntil(b"\r\n"), 16):
+                await reader.readexactly(length + 2)
+            await reader.readexactly(2)
+        else:
+            await reader.readexactly(int(head.split(b"content-length:")[1].split(b"\r\n")[0]))
         if b"connection: close" in head:
             await self.close()
         return int(head.split(b" ", 2)[1])

@@ -11,10 +11,11 @@ import os
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from kexue.benchmarks.measuring.load import Call
 from kexue.encoders.loading import resolve
@@ -136,6 +137,9 @@ def free_port() -> int:
         return int(bound.getsockname()[1])
 
 
-def facts_in(answer: Mapping[str, Sequence[object]]) -> tuple[int, int]:
-    """Entities and relations in an answer of ours or a peer's."""
+def facts_in(answer: Mapping[str, Any]) -> tuple[int, int]:
+    """Entities and relations in an answer of ours, whose document leaves out what it has none of, or of a peer."""
+    if "documents" in answer:
+        (document,) = answer["documents"]
+        return len(document.get("entities", ())), len(document.get("relations", ()))
     return len(answer["entities"]), len(answer["relations"])
