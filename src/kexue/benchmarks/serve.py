@@ -34,7 +34,7 @@ from kexue.benchmarks.measuring.comparison import Comparison
 from kexue.benchmarks.measuring.load import EXTRACT, PATIENCE, Call, Seen, steady_rate, waiting_clients
 from kexue.benchmarks.measuring.options import begin, make_parser
 from kexue.benchmarks.measuring.report import Report, Target
-from kexue.benchmarks.peers.launch import SERVICES, check_python, facts_in, model_settings, started
+from kexue.benchmarks.peers.launch import check_python, facts_in, model_settings, services, started
 from kexue.benchmarks.real import add_model_options, demo_sentences, shrink_model, trained_model
 from kexue.pipelines.extractor import Extractor
 
@@ -47,6 +47,8 @@ FACTS = 64
 """Texts whose answers are read."""
 LONGEST = 80
 """Characters of a short text."""
+BESIDE_PEERS = 2.0
+"""Promised of ours beside each setting of each peer."""
 ALONE_SPREAD = 0.1
 """Assumed of the ratio: the two are measured once, one after the other, on the wall."""
 
@@ -142,7 +144,7 @@ def measure_peers(report: Report, model: Path, texts: Sequence[str], ours: Loade
     settings |= {"texts": list(texts), "threads": options.threads, "seconds": options.seconds, "seed": options.seed}
     rows: list[tuple[object, ...]] = [("kexue serve", "", "", *_peer_columns(ours))]
     found = []
-    for service in SERVICES:
+    for service in services(options.threads):
         with started(service, options.peers_python, settings) as peer:
             theirs = loaded(peer.address, texts, options, peer.call)
         report.line(f"{service.name}: {peer.about}")
@@ -172,7 +174,7 @@ def measure_peers(report: Report, model: Path, texts: Sequence[str], ours: Loade
                 1 / max(theirs.rate, 1e-9),
                 ours.rate / max(theirs.rate, 1e-9),
                 ALONE_SPREAD,
-                service.promised,
+                BESIDE_PEERS,
                 unit="s a request",
             )
         )

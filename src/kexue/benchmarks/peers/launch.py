@@ -44,20 +44,40 @@ class PeerService:
     name     in the table
     peer     a key of `serving.PEERS`
     options  of its service
-    promised of ours beside it; None where it is only shown
     """
 
     name: str
     peer: str
     options: Mapping[str, object] = field(default_factory=dict)
-    promised: float | None = None
 
 
-SERVICES = (
-    PeerService("GLiNER", "gliner", promised=2.0),
-    PeerService("bert4torch, a worker as in its example", "bert4torch", {"workers": 1}, promised=2.0),
-    PeerService("bert4torch, two workers", "bert4torch", {"workers": 2}),
-)
+def services(threads: int) -> list[PeerService]:
+    """What is measured: each peer with all threads in one process, and with a process for each of them.
+
+    Batches of GLiNER's replicas together hold all clients of the default. bert4torch's example has one process.
+    """
+    spread = [
+        PeerService(f"GLiNER, {threads} replicas of 1 thread", "gliner", gliner_options(threads, 1)),
+        PeerService(f"bert4torch, {threads} workers of 1 thread", "bert4torch", {"workers": threads}),
+    ]
+    whole = [
+        PeerService(f"GLiNER, 1 replica of {threads} threads", "gliner", gliner_options(1, threads)),
+        PeerService(f"bert4torch, 1 worker of {threads} threads", "bert4torch", {"workers": 1}),
+    ]
+    return sorted(whole + spread if threads > 1 else whole, key=lambda service: service.peer, reverse=True)
+
+
+def gliner_options(replicas: int, threads: int) -> dict[str, object]:
+    """Of its server: what it calls threads of the tokenizer are those of the model, too."""
+    batch = max(1, 32 // replicas)
+    return {
+        "num-replicas": replicas,
+        "tokenizer-threads": threads,
+        "decoding-threads": 1,
+        "max-batch-size": batch,
+        "precompiled-batch-sizes": batch,
+        "batch-wait-timeout-ms": 5,
+    }
 
 
 @dataclass(frozen=True)

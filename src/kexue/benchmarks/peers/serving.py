@@ -64,7 +64,7 @@ def texts_a_second(call: Callable[[list[str]], object], texts: Sequence[str], si
         call(batch)
     began, done, number = time.monotonic(), 0, 0
     while time.monotonic() < began + seconds:
-        batch = batches[number * 7 % len(batches)]
+        batch = batches[number % len(batches)]
         call(batch)
         done, number = done + len(batch), number + 1
     return done / (time.monotonic() - began)
@@ -104,19 +104,11 @@ def serve_gliner(settings: Settings) -> None:
     labels = {"labels": settings["entities"], "relations": settings["relations"]}
     fields = {**labels, "threshold": 0.9, "relation_threshold": 0.9}
     found = prepare_gliner(settings, folder, fields)
-    options = {
-        "num-replicas": settings["threads"],
-        "tokenizer-threads": 1,  # these are the threads of the model, too
-        "decoding-threads": 1,
-        "max-batch-size": 16,
-        "precompiled-batch-sizes": 16,
-        "batch-wait-timeout-ms": 5,
-    } | settings["options"]
+    options = settings["options"]
     command = [sys.executable, "-m", "gliner.serve", "--model", str(folder), "--device", "cpu", "--dtype", "float32"]
-    command += ["--num-gpus-per-replica", "0", "--port", str(settings["port"])]
-    command += [] if options.pop("compile", False) else ["--no-compile"]
+    command += ["--num-gpus-per-replica", "0", "--no-compile", "--port", str(settings["port"])]
     command += [part for name, value in options.items() for part in (f"--{name}", str(value))]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+    environment = os.environ | {"OMP_NUM_THREADS": str(options["tokenizer-threads"]), "RAY_USAGE_STATS_ENABLED": "0"}
     with subprocess.Popen(command, stdout=sys.stderr, env=environment) as server:
         signal.signal(signal.SIGTERM, lambda *_: server.terminate())
         about = f"GLiNER {version('gliner')}, ray {version('ray')}, {' '.join(command[command.index('--device') :])}"
