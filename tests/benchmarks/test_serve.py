@@ -45,19 +45,17 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serve, "services", lambda threads: [STUB])
 
 
-def options(**other: object) -> Namespace:
+def measure(report: Report, model: Path, **other: object) -> None:
     values = {"clients": 2, "seconds": 0.4, "threads": 1, "seed": 0, "peers_python": Path(sys.executable)}
-    return Namespace(**values | other)
-
-
-def ours(answers: int) -> serve.Loaded:
-    return serve.Loaded(Seen({200: [0.01] * answers}), 0.4, 0.1, (2.0, 1.0))
+    options = Namespace(**values | other)
+    ours = serve.Loaded(Seen({200: [0.01] * 40}), 0.4, 0.1, (2.0, 1.0))
+    serve.measure_peers(report, serve.peer_settings(model, TEXTS, options), TEXTS, ours, options)
 
 
 @pytest.mark.usefixtures("stub")
 def test_a_peer_is_asked_for_the_same_texts_and_stands_in_the_report(model: Path, capsys: pytest.CaptureFixture[str]):
     report = Report()
-    serve.measure_peers(report, model, TEXTS, ours(40), options())
+    measure(report, model)
     printed = capsys.readouterr().out
     assert "stub: stub 1.0" in printed
     cells = next(line for line in printed.splitlines() if line.startswith("| stub |")).strip("| ").split(" | ")
@@ -73,19 +71,19 @@ def test_a_peer_is_asked_for_the_same_texts_and_stands_in_the_report(model: Path
 def test_a_peer_that_does_not_start_is_an_error_with_what_it_said(model: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(serve, "services", lambda threads: [PeerService("GLiNER", "broken")])
     with pytest.raises(RuntimeError, match="no module named gliner"):
-        serve.measure_peers(Report(), model, TEXTS, ours(1), options())
+        measure(Report(), model)
 
 
 @pytest.mark.usefixtures("stub")
 def test_a_peer_that_answers_with_an_error_is_not_measured(model: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(serve, "services", lambda threads: [PeerService("stub", "stub", {"workers": 4})])
     with pytest.raises(Exception, match="400"):
-        serve.measure_peers(Report(), model, TEXTS, ours(1), options())
+        measure(Report(), model)
 
 
 def test_without_their_python_peers_are_left_out_and_that_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     report = Report()
-    serve.measure_peers(report, tmp_path, TEXTS, ours(1), options(peers_python=None))
+    measure(report, tmp_path, peers_python=None)
     assert "left out" in capsys.readouterr().out
     assert not report.comparisons
 

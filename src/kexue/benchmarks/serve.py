@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,13 +135,21 @@ def answer(address: str, text: str, call: Call) -> dict[str, Any]:
     return found
 
 
-def measure_peers(report: Report, model: Path, texts: Sequence[str], ours: Loaded, options: Namespace) -> None:
-    """The peers' services, one after the other, under the clients that ours had."""
+def peer_settings(model: Path, texts: Sequence[str], options: Namespace) -> dict[str, object] | None:
+    """What the peers are told, before anything is measured; None where there are none."""
     if options.peers_python is None:
+        return None
+    told = model_settings(model, Extractor.from_pretrained(model, device="cpu").schema)
+    return told | {"texts": texts, "threads": options.threads, "seconds": options.seconds, "seed": options.seed}
+
+
+def measure_peers(
+    report: Report, settings: Mapping[str, object] | None, texts: Sequence[str], ours: Loaded, options: Namespace
+) -> None:
+    """The peers' services, one after the other, under the clients that ours had."""
+    if settings is None:
         report.line("peers: left out, as no --peers-python was given")
         return
-    settings = model_settings(model, Extractor.from_pretrained(model, device="cpu").schema)
-    settings |= {"texts": list(texts), "threads": options.threads, "seconds": options.seconds, "seed": options.seed}
     rows: list[tuple[object, ...]] = [("kexue serve", "", "", *_peer_columns(ours))]
     found = []
     for service in services(options.threads):
@@ -189,6 +197,7 @@ def _peer_columns(loaded: Loaded) -> tuple[object, ...]:
 def measure(report: Report, model: Path, options: Namespace) -> None:
     """Throughput, then overload."""
     texts = [text for each in demo_sentences(MANY) if len(text := each.text) <= options.longest]
+    told = peer_settings(model, texts, options)
     alone = one_at_a_time(model, texts, options)
     with serving(model, options) as (address, process):
         ours = loaded(address, texts, options)
@@ -227,7 +236,7 @@ def measure(report: Report, model: Path, options: Namespace) -> None:
         Target("answered again after", back, 2.0, at_most=True, unit=" s"),
     ):
         report.target(target)
-    measure_peers(report, model, texts, ours, options)
+    measure_peers(report, told, texts, ours, options)
 
 
 def _row(name: str, seen: Seen, seconds: float) -> tuple[object, ...]:
