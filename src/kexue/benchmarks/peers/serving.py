@@ -106,7 +106,8 @@ def serve_gliner(settings: Settings) -> None:
     found = prepare_gliner(settings, folder, fields)
     options = settings["options"]
     command = [sys.executable, "-m", "gliner.serve", "--model", str(folder), "--device", "cpu", "--dtype", "float32"]
-    command += ["--num-gpus-per-replica", "0", "--no-compile", "--port", str(settings["port"])]
+    command += ["--num-gpus-per-replica", "0", "--no-compile", "--ray-address", "local"]
+    command += ["--port", str(settings["port"])]
     command += [part for name, value in options.items() for part in (f"--{name}", str(value))]
     environment = os.environ | {"OMP_NUM_THREADS": str(options["tokenizer-threads"]), "RAY_USAGE_STATS_ENABLED": "0"}
     with subprocess.Popen(command, stdout=sys.stderr, env=environment) as server:
