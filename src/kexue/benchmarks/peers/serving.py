@@ -36,23 +36,34 @@ PATIENCE = 180.0
 """Seconds that a service may take to load its model."""
 
 
-def say(settings: Settings, address: str, **found: object) -> None:
-    """The line that `launch` waits for, once the service answers."""
-    path, body = found["path"], {"text": settings["texts"][0], **found["fields"]}
-    request = urllib.request.Request(
-        f"{address}{path}", json.dumps(body).encode(), {"content-type": "application/json"}
-    )
+def run(command: Sequence[str], settings: Settings, environment: dict[str, str], **found: object) -> None:
+    """Start a service, say so once it answers (the line that `launch` waits for), and keep it until told to end."""
+    address = f"http://127.0.0.1:{settings['port']}"
+    body = json.dumps({"text": settings["texts"][0], **found["fields"]}).encode()
+    request = urllib.request.Request(f"{address}{found['path']}", body, {"content-type": "application/json"})
+    with subprocess.Popen(command, stdout=sys.stderr, env=os.environ | environment) as server:
+        signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+        try:
+            wait_for(request, server)
+        except BaseException:
+            server.terminate()
+            raise
+        print(json.dumps({"address": address, **found}), flush=True)
+
+
+def wait_for(request: urllib.request.Request, server: subprocess.Popen[bytes]) -> None:
+    """Until a request is answered with JSON; raises if the server ends or takes too long."""
     end = time.monotonic() + PATIENCE
-    while True:
+    while server.poll() is None:
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
                 json.load(answer)
-                break
+                return
         except OSError:
             if time.monotonic() > end:
                 raise
             time.sleep(0.5)
-    print(json.dumps({"address": address, **found}), flush=True)
+    raise RuntimeError(f"the service ended with {server.returncode}")
 
 
 def texts_a_second(call: Callable[[list[str]], object], texts: Sequence[str], size: int, seconds: Seconds) -> float:
@@ -100,7 +111,7 @@ def prepare_gliner(settings: Settings, folder: Path, fields: dict[str, object]) 
 
 def serve_gliner(settings: Settings) -> None:
     """GLiNER's server on a model that is built and saved first."""
-    folder, address = Path(settings["folder"]) / "gliner", f"http://127.0.0.1:{settings['port']}"
+    folder = Path(settings["folder"]) / "gliner"
     labels = {"labels": settings["entities"], "relations": settings["relations"]}
     fields = {**labels, "threshold": 0.9, "relation_threshold": 0.9}
     found = prepare_gliner(settings, folder, fields)
@@ -109,11 +120,9 @@ def serve_gliner(settings: Settings) -> None:
     command += ["--num-gpus-per-replica", "0", "--no-compile", "--ray-address", "local"]
     command += ["--port", str(settings["port"])]
     command += [part for name, value in options.items() for part in (f"--{name}", str(value))]
-    environment = os.environ | {"OMP_NUM_THREADS": str(options["tokenizer-threads"]), "RAY_USAGE_STATS_ENABLED": "0"}
-    with subprocess.Popen(command, stdout=sys.stderr, env=environment) as server:
-        signal.signal(signal.SIGTERM, lambda *_: server.terminate())
-        about = f"GLiNER {version('gliner')}, ray {version('ray')}, {' '.join(command[command.index('--device') :])}"
-        say(settings, address, path="/gliner", fields=fields, about=about, **found)
+    environment = {"OMP_NUM_THREADS": str(options["tokenizer-threads"]), "RAY_USAGE_STATS_ENABLED": "0"}
+    about = f"GLiNER {version('gliner')}, ray {version('ray')}, {' '.join(command[command.index('--device') :])}"
+    run(command, settings, environment, path="/gliner", fields=fields, about=about, **found)
 
 
 class GPLinker:
@@ -228,12 +237,11 @@ def serve_bert4torch(settings: Settings) -> None:
     """A sanic server in a process of its own, which runs its workers."""
     found = prepare_bert4torch(settings)
     command = [sys.executable, "-P", __file__, sys.argv[1], "sanic"]
-    with subprocess.Popen(command, stdout=sys.stderr) as server:
-        signal.signal(signal.SIGTERM, lambda *_: server.terminate())
-        workers = settings["options"]["workers"]
-        threads = threads_of_a_worker(settings)
-        about = f"bert4torch {version('bert4torch')}, sanic {version('sanic')}, {workers} workers of {threads} threads"
-        say(settings, f"http://127.0.0.1:{settings['port']}", path="/extract", fields={}, about=about, **found)
+    workers, threads = settings["options"]["workers"], threads_of_a_worker(settings)
+    about = (
+        f"bert4torch {version('bert4torch')}, sanic {version('sanic')}, workers {workers}, threads of each {threads}"
+    )
+    run(command, settings, {}, path="/extract", fields={}, about=about, **found)
 
 
 def threads_of_a_worker(settings: Settings) -> int:
