@@ -48,7 +48,7 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> None:
 def measure(report: Report, model: Path, **other: object) -> None:
     values = {"clients": 2, "seconds": 0.4, "threads": 1, "seed": 0, "peers_python": Path(sys.executable)}
     options = Namespace(**values | other)
-    ours = serve.Loaded(Seen({200: [0.01] * 40}), 0.4, 0.1, (2.0, 1.0))
+    ours = serve.Loaded(Seen({200: [0.01] * 40}), 0.4, 0.1, (2.0, 1.0), 50.0)
     serve.measure_peers(report, serve.peer_settings(model, TEXTS, options), TEXTS, ours, options)
 
 

@@ -110,6 +110,10 @@ class Loaded:
     """Share of a core that the clients themselves took."""
     facts: tuple[float, float]
     """Entities and relations in the answer to a text."""
+    alone: float
+    """Texts a second of its bare model, called with one after the other."""
+    batched: float | None = None
+    """The same, called with batches, where it has them."""
 
     @property
     def rate(self) -> float:
@@ -117,7 +121,15 @@ class Loaded:
         return self.seen.count(OK) / self.seconds
 
 
-def loaded(address: str, texts: Sequence[str], options: Namespace, call: Call = EXTRACT) -> Loaded:
+def loaded(
+    address: str,
+    texts: Sequence[str],
+    options: Namespace,
+    *,
+    call: Call = EXTRACT,
+    alone: float,
+    batched: float | None = None,
+) -> Loaded:
     """A service under clients that wait, once it is warm and has given answers that hold entities and relations."""
     asyncio.run(waiting_clients(address, texts, options.clients, options.seconds / 4, call))
     counts = [facts_in(answer(address, text, call)) for text in texts[:FACTS]]
@@ -125,7 +137,7 @@ def loaded(address: str, texts: Sequence[str], options: Namespace, call: Call = 
     seen = asyncio.run(waiting_clients(address, texts, options.clients, options.seconds, call))
     busy = (time.process_time() - before) / options.seconds
     entities, relations = (sum(numbers) / len(counts) for numbers in zip(*counts, strict=True))
-    return Loaded(seen, options.seconds, busy, (entities, relations))
+    return Loaded(seen, options.seconds, busy, (entities, relations), alone, batched)
 
 
 def answer(address: str, text: str, call: Call) -> dict[str, Any]:
@@ -150,18 +162,18 @@ def measure_peers(
     if settings is None:
         report.line("peers: left out, as no --peers-python was given")
         return
-    rows: list[tuple[object, ...]] = [("kexue serve", "", "", *_peer_columns(ours))]
+    rows = [("kexue serve", *_peer_columns(ours))]
     found = []
     for service in services(options.threads):
         with started(service, options.peers_python, settings) as peer:
-            theirs = loaded(peer.address, texts, options, peer.call)
+            theirs = loaded(peer.address, texts, options, call=peer.call, alone=peer.alone, batched=peer.batched)
         report.line(f"{service.name}: {peer.about}")
-        rows.append((service.name, peer.alone, peer.batched or "", *_peer_columns(theirs)))
+        rows.append((service.name, *_peer_columns(theirs)))
         found.append((service, theirs))
     report.table(
         (
             f"{options.clients} clients that wait",
-            "bare model, texts a second, one at a time",
+            "its model without service, texts a second",
             "in batches of 32",
             "answered a second",
             "median s",
@@ -191,7 +203,8 @@ def measure_peers(
 def _peer_columns(loaded: Loaded) -> tuple[object, ...]:
     seen = loaded.seen
     quantiles = (seen.quantile(OK, 0.5), seen.quantile(OK, 0.99))
-    return (loaded.rate, *quantiles, seen.others(OK), *loaded.facts, loaded.busy)
+    bare = (loaded.alone, loaded.batched or "")
+    return (*bare, loaded.rate, *quantiles, seen.others(OK), *loaded.facts, loaded.busy)
 
 
 def measure(report: Report, model: Path, options: Namespace) -> None:
@@ -200,7 +213,7 @@ def measure(report: Report, model: Path, options: Namespace) -> None:
     told = peer_settings(model, texts, options)
     alone = one_at_a_time(model, texts, options)
     with serving(model, options) as (address, process):
-        ours = loaded(address, texts, options)
+        ours = loaded(address, texts, options, alone=alone)
         seen, rate = ours.seen, ours.rate
         asyncio.run(steady_rate(address, texts, TIMES * rate, options.overload / 10, CONNECTIONS))
         before = resident_megabytes(process)
