@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from kexue.benchmarks.measuring.load import Call
 from kexue.encoders.loading import resolve
@@ -139,7 +139,7 @@ def started(service: PeerService, python: Path, settings: Mapping[str, object]) 
             process.communicate(timeout=LEAVE)
 
 
-def _announced(process: subprocess.Popen[str], said: tempfile._TemporaryFileWrapper[str]) -> Started:
+def _announced(process: subprocess.Popen[str], said: IO[str]) -> Started:
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith('{"address"'):
@@ -147,7 +147,7 @@ def _announced(process: subprocess.Popen[str], said: tempfile._TemporaryFileWrap
             call = Call(found["path"], found["fields"])
             return Started(found["address"], call, found["about"], found["alone"], found.get("batched"))
     said.seek(0)
-    raise RuntimeError(f"{process.args} ended: {said.read()[-2000:]}")
+    raise RuntimeError(f"{process.args!r} ended: {said.read()[-2000:]}")
 
 
 def free_port() -> int:
