@@ -1,11 +1,15 @@
 """Requests a second of `kexue serve`, beside one model call after the other; and what it does under too many.
 
     python -m kexue.benchmarks.serve [--model FOLDER] [--clients 32] [--seconds 10] [--latency 1.0]
+                                    [--peers-python PYTHON]
 
 Short sentences of the demo data. Clients each ask for one text and ask again once they have their answer, from a
 process of their own; the comparison is the same model called with one text after the other. Then for --overload seconds
 ten times as many requests come as were answered: what is refused, how fast, how long accepted requests took, whether
 memory grows, and how soon after the last of them a lone request is answered.
+
+With --peers-python, the Python of an environment with gliner, ray[serve], bert4torch 0.6.0 and sanic, the services of
+GLiNER and bert4torch get the same texts from the same clients, each alone on the machine (`peers/serving.py`).
 """
 
 from __future__ import annotations
@@ -18,16 +22,19 @@ import sys
 import tempfile
 import time
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from kexue.benchmarks.measuring.comparison import Comparison
-from kexue.benchmarks.measuring.load import PATIENCE, Seen, steady_rate, waiting_clients
+from kexue.benchmarks.measuring.load import EXTRACT, PATIENCE, Call, Seen, steady_rate, waiting_clients
 from kexue.benchmarks.measuring.options import begin, make_parser
 from kexue.benchmarks.measuring.report import Report, Target
+from kexue.benchmarks.peers.launch import check_python, facts_in, model_settings, services, started
 from kexue.benchmarks.real import add_model_options, demo_sentences, shrink_model, trained_model
 from kexue.pipelines.extractor import Extractor
 
@@ -36,8 +43,12 @@ MANY = 968
 TIMES = 10
 """How much more than it can do a service is asked for, to overload it."""
 CONNECTIONS = 512
+FACTS = 64
+"""Texts whose answers are read."""
 LONGEST = 80
 """Characters of a short text."""
+BESIDE_PEERS = 2.0
+"""Promised of ours beside each setting of each peer."""
 ALONE_SPREAD = 0.1
 """Assumed of the ratio: the two are measured once, one after the other, on the wall."""
 
@@ -89,14 +100,121 @@ def recovery(address: str, text: str) -> float:
     return time.monotonic() - began
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """What clients that wait saw of a service."""
+
+    seen: Seen
+    seconds: float
+    busy: float
+    """Share of a core that the clients themselves took."""
+    facts: tuple[float, float]
+    """Entities and relations in the answer to a text."""
+    alone: float
+    """Texts a second of its bare model, called with one after the other."""
+    batched: float | None = None
+    """The same, called with batches, where it has them."""
+
+    @property
+    def rate(self) -> float:
+        """Answers a second."""
+        return self.seen.count(OK) / self.seconds
+
+
+def loaded(
+    address: str,
+    texts: Sequence[str],
+    options: Namespace,
+    *,
+    call: Call = EXTRACT,
+    alone: float,
+    batched: float | None = None,
+) -> Loaded:
+    """A service under clients that wait, once it is warm and has given answers that hold entities and relations."""
+    asyncio.run(waiting_clients(address, texts, options.clients, options.seconds / 4, call))
+    counts = [facts_in(answer(address, text, call)) for text in texts[:FACTS]]
+    before = time.process_time()
+    seen = asyncio.run(waiting_clients(address, texts, options.clients, options.seconds, call))
+    busy = (time.process_time() - before) / options.seconds
+    entities, relations = (sum(numbers) / len(counts) for numbers in zip(*counts, strict=True))
+    return Loaded(seen, options.seconds, busy, (entities, relations), alone, batched)
+
+
+def answer(address: str, text: str, call: Call) -> dict[str, Any]:
+    """What a service says about a text; raises unless it is JSON with status 200."""
+    came = httpx.post(f"{address}{call.path}", json=call.body(text), timeout=PATIENCE).raise_for_status()
+    found: dict[str, Any] = came.json()
+    return found
+
+
+def peer_settings(model: Path, texts: Sequence[str], options: Namespace) -> dict[str, object] | None:
+    """What the peers are told, before anything is measured; None where there are none."""
+    if options.peers_python is None:
+        return None
+    told = model_settings(model, Extractor.from_pretrained(model, device="cpu").schema)
+    return told | {"texts": texts, "threads": options.threads, "seconds": options.seconds, "seed": options.seed}
+
+
+def measure_peers(
+    report: Report, settings: Mapping[str, object] | None, texts: Sequence[str], ours: Loaded, options: Namespace
+) -> None:
+    """The peers' services, one after the other, under the clients that ours had."""
+    if settings is None:
+        report.line("peers: left out, as no --peers-python was given")
+        return
+    rows = [("kexue serve", *_peer_columns(ours))]
+    found = []
+    for service in services(options.threads):
+        with started(service, options.peers_python, settings) as peer:
+            theirs = loaded(peer.address, texts, options, call=peer.call, alone=peer.alone, batched=peer.batched)
+        report.line(f"{service.name}: {peer.about}")
+        rows.append((service.name, *_peer_columns(theirs)))
+        found.append((service, theirs))
+    report.table(
+        (
+            f"{options.clients} clients that wait",
+            "its model without service, texts a second",
+            "in batches of 32",
+            "answered a second",
+            "median s",
+            "p99 s",
+            "other answers",
+            "entities a text",
+            "relations",
+            "clients' share of a core",
+        ),
+        rows,
+    )
+    for service, theirs in found:
+        report.compare(
+            Comparison(
+                f"requests a second / {service.name}",
+                service.name,
+                1 / max(ours.rate, 1e-9),
+                1 / max(theirs.rate, 1e-9),
+                ours.rate / max(theirs.rate, 1e-9),
+                ALONE_SPREAD,
+                BESIDE_PEERS,
+                unit="s a request",
+            )
+        )
+
+
+def _peer_columns(loaded: Loaded) -> tuple[object, ...]:
+    seen = loaded.seen
+    quantiles = (seen.quantile(OK, 0.5), seen.quantile(OK, 0.99))
+    bare = (loaded.alone, loaded.batched or "")
+    return (*bare, loaded.rate, *quantiles, seen.others(OK), *loaded.facts, loaded.busy)
+
+
 def measure(report: Report, model: Path, options: Namespace) -> None:
     """Throughput, then overload."""
     texts = [text for each in demo_sentences(MANY) if len(text := each.text) <= options.longest]
+    told = peer_settings(model, texts, options)
     alone = one_at_a_time(model, texts, options)
     with serving(model, options) as (address, process):
-        asyncio.run(waiting_clients(address, texts, options.clients, options.seconds / 4))
-        seen = asyncio.run(waiting_clients(address, texts, options.clients, options.seconds))
-        rate = seen.count(OK) / options.seconds
+        ours = loaded(address, texts, options, alone=alone)
+        seen, rate = ours.seen, ours.rate
         asyncio.run(steady_rate(address, texts, TIMES * rate, options.overload / 10, CONNECTIONS))
         before = resident_megabytes(process)
         flood = asyncio.run(steady_rate(address, texts, TIMES * rate, options.overload, CONNECTIONS))
@@ -131,6 +249,7 @@ def measure(report: Report, model: Path, options: Namespace) -> None:
         Target("answered again after", back, 2.0, at_most=True, unit=" s"),
     ):
         report.target(target)
+    measure_peers(report, told, texts, ours, options)
 
 
 def _row(name: str, seen: Seen, seconds: float) -> tuple[object, ...]:
@@ -155,7 +274,10 @@ def main(arguments: list[str]) -> Report:
     parser.add_argument("--latency", type=float, default=1.0, help="budget of the service (default 1 s)")
     parser.add_argument("--longest", type=int, default=LONGEST, help=f"text at most (default {LONGEST} characters)")
     parser.add_argument("--dtype", default="float32", help="of both sides (default float32)")
+    parser.add_argument("--peers-python", type=Path, help="Python of an environment with the peers (default: no peers)")
     options = parser.parse_args(arguments)
+    if options.peers_python is not None:
+        check_python(options.peers_python)
     report, _ = begin("serve", options)
     with tempfile.TemporaryDirectory() as folder:
         if options.quick:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import cycle
@@ -21,9 +21,24 @@ PATIENCE = 30.0
 """Seconds that a client waits for an answer."""
 REST = 0.05
 """Seconds until a refused client that waits for answers asks again; it does not heed Retry-After."""
-HEAD = b"POST /extract HTTP/1.1\r\nhost: benchmark\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+HEAD = b"POST %s HTTP/1.1\r\nhost: benchmark\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
 LOST = 0
 """The status of a request without an answer."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """How a service is asked: its path, and what stands in the body beside the text."""
+
+    path: str = "/extract"
+    fields: Mapping[str, object] = field(default_factory=dict)
+
+    def body(self, text: str) -> dict[str, object]:
+        """What asks for a text."""
+        return {"text": text, **self.fields}
+
+
+EXTRACT = Call()
 
 
 @dataclass
@@ -70,7 +85,12 @@ class Connection:
     async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> int:
         writer.write(request)
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
-        await reader.readexactly(int(head.split(b"content-length:")[1].split(b"\r\n")[0]))
+        if b"transfer-encoding: chunked" in head:
+            while length := int(await reader.readuntil(b"\r\n"), 16):
+                await reader.readexactly(length + 2)
+            await reader.readexactly(2)
+        else:
+            await reader.readexactly(int(head.split(b"content-length:")[1].split(b"\r\n")[0]))
         if b"connection: close" in head:
             await self.close()
         return int(head.split(b" ", 2)[1])
@@ -84,16 +104,18 @@ class Connection:
             self._streams = None
 
 
-def requests(texts: Sequence[str]) -> Iterator[bytes]:
+def requests(texts: Sequence[str], call: Call = EXTRACT) -> Iterator[bytes]:
     """What asks for one text after the other, for ever."""
     for text in cycle(texts):
-        body = json.dumps({"text": text}).encode()
-        yield HEAD % len(body) + body
+        body = json.dumps(call.body(text)).encode()
+        yield HEAD % (call.path.encode(), len(body)) + body
 
 
-async def waiting_clients(address: str, texts: Sequence[str], clients: int, seconds: float) -> Seen:
+async def waiting_clients(
+    address: str, texts: Sequence[str], clients: int, seconds: float, call: Call = EXTRACT
+) -> Seen:
     """So many clients, each of which asks again once it has its answer, for so long."""
-    seen, end, asked = Seen(), time.monotonic() + seconds, requests(texts)
+    seen, end, asked = Seen(), time.monotonic() + seconds, requests(texts, call)
 
     async def client() -> None:
         connection = Connection(address)
