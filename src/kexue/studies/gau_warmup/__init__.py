@@ -17,7 +17,7 @@ from kexue.ops.device import choose_device
 from kexue.studies.gau_warmup import branch, pictures, report
 from kexue.studies.gau_warmup.contenders import BEGINNINGS, CONTENDERS, Contender
 from kexue.studies.gau_warmup.findings import Findings, Run
-from kexue.studies.gau_warmup.sizes import FULL, QUICK, Sizes
+from kexue.studies.gau_warmup.sizes import FULL, LONG, QUICK, Sizes
 from kexue.studies.gau_warmup.text import Text, read_text
 from kexue.studies.gau_warmup.training import train
 from kexue.studies.options import StudyOptions
@@ -28,7 +28,7 @@ def run(options: StudyOptions) -> Path:
     options.check_data(())
     began = time.monotonic()
     device = choose_device(options.device)
-    sizes = QUICK if options.quick else FULL
+    sizes = QUICK if options.quick else LONG if options.long else FULL
     findings = _measure(options, sizes, device)
     drawn = _draw(options, findings)
     page = report.write(findings, options, sizes, device, drawn, time.monotonic() - began)

@@ -157,9 +157,8 @@ def _cell(findings: Findings, runs: Sequence[Run]) -> str:
 
 def _repeat(page: Page, options: StudyOptions, findings: Findings, device: torch.device, seconds: float) -> None:
     page.heading("To repeat it")
-    page.code(
-        f"kexue study gau-warmup{' --quick' if options.quick else ''} --seed {options.seed} --device {device.type}"
-    )
+    form = "" if options.scale == "full" else f" --{options.scale}"
+    page.code(f"kexue study gau-warmup{form} --seed {options.seed} --device {device.type}")
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else describe_machine()
     seeds = sorted({run.seed for run in findings.by_depth})
     page.text(

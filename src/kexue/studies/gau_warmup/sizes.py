@@ -1,9 +1,9 @@
-"""How much is measured: FULL for the page in the documentation, QUICK to see in half a minute that it runs."""
+"""How much is measured: FULL in half an hour on a CPU, LONG for a GPU, QUICK to see in half a minute that it runs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kexue.layers.initialization import INITIALIZATIONS
 from kexue.ops.attention import ATTENTIONS
@@ -31,12 +31,13 @@ LENGTHS = (16, 32, 64, 128, 256, 512, 1024, 2048)
 FULL = Sizes(
     curves=Grid(LENGTHS, key_dims=(32, 128), initializations=("lecun",), attentions=("squared_relu",)),
     kinds=Grid((64, 512), key_dims=(128,), initializations=tuple(INITIALIZATIONS), attentions=tuple(ATTENTIONS)),
-    training=Training(steps=300),
+    training=Training(steps=300, batch_size=8),
     depths=(12, 24, 48, 100),
     beginnings_depth=48,
     num_seeds=3,
     limit=60.0,
 )
+LONG = replace(FULL, training=Training(steps=300, batch_size=32), limit=3600.0)
 QUICK = Sizes(
     curves=Grid((16, 64), (32,), ("lecun",), ("squared_relu",), dim=64, tokens=64),
     kinds=Grid((16,), (32,), tuple(INITIALIZATIONS), ("squared_relu", "softmax"), dim=64, tokens=64),
