@@ -40,6 +40,11 @@ class StudyOptions:
         """quick, full or long."""
         return "quick" if self.quick else "long" if self.long else "full"
 
+    @property
+    def scale_option(self) -> str:
+        """What asks for the scale on the command line, after a space; nothing for the full one."""
+        return "" if self.scale == "full" else f" --{self.scale}"
+
     def check_data(self, known: tuple[str, ...]) -> None:
         """Refuse a data set that the study does not use, and a folder that is not there."""
         for name, folder in self.data.items():

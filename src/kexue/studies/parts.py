@@ -95,9 +95,8 @@ def _begin(study: Study, options: StudyOptions) -> Page:
 def _repeat(page: Page, lab: Lab) -> None:
     page.heading("To repeat it")
     options = lab.options
-    scale = "" if options.scale == "full" else f" --{options.scale}"
     folders = "".join(f" --data {name}=FOLDER" for name in options.data)
-    page.code(f"kexue study {lab.name}{scale}{folders} --seed {options.seed} --device {lab.device.type}")
+    page.code(f"kexue study {lab.name}{options.scale_option}{folders} --seed {options.seed} --device {lab.device.type}")
     where = f"{torch.cuda.get_device_name()}, " if lab.device.type == "cuda" else ""
     page.text(
         f"""Seed {options.seed}; {lab.seconds / 60:.1f} minutes of processor time on {where}{describe_machine()};

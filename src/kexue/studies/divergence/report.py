@@ -102,8 +102,7 @@ def _repeat(page: Page, options: StudyOptions, sizes: Sizes, seeds: Sequence[int
     data = "".join(f" --data {name}=FOLDER" for name in options.data)
     device = f" --device {options.device}" if options.device else ""
     workers = f" --workers {options.workers}" if options.workers > 1 else ""
-    form = "" if options.scale == "full" else f" --{options.scale}"
-    page.code(f"kexue study divergence{form}{data} --seed {options.seed}{device}{workers}")
+    page.code(f"kexue study divergence{options.scale_option}{data} --seed {options.seed}{device}{workers}")
     page.text(
         f"""Seeds {", ".join(map(str, seeds))}; {seconds / 60:.1f} minutes on {describe_machine()}; {date.today()}. This
         page was written by the study; the counts of every test document are in divergence.jsonl."""

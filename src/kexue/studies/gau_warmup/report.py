@@ -157,8 +157,7 @@ def _cell(findings: Findings, runs: Sequence[Run]) -> str:
 
 def _repeat(page: Page, options: StudyOptions, findings: Findings, device: torch.device, seconds: float) -> None:
     page.heading("To repeat it")
-    form = "" if options.scale == "full" else f" --{options.scale}"
-    page.code(f"kexue study gau-warmup{form} --seed {options.seed} --device {device.type}")
+    page.code(f"kexue study gau-warmup{options.scale_option} --seed {options.seed} --device {device.type}")
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else describe_machine()
     seeds = sorted({run.seed for run in findings.by_depth})
     page.text(
