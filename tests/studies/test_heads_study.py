@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,7 @@ def test_what_has_been_measured_is_not_measured_again(tmp_path: Path, monkeypatc
 
     def measure(run: heads.Run, *, folder: Path) -> Outcome:
         made.append(run.key)
-        return Outcome(run.kind, run.contender.name, run.seed, {"strict": 0.5}, (0.4, 0.6), 1.0, 2)
+        return Outcome(run.kind, run.contender.name, run.seed, {"strict": 0.5}, (0.4, 0.6), 1.0, 2, "a machine")
 
     monkeypatch.setattr("kexue.studies.heads.runs.train_and_test", measure)
     sentences = prepare(tmp_path, None, 2)
@@ -93,4 +94,5 @@ def test_a_quick_run_writes_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert text.count(f"| {name} |") >= 2
     for heading in ("Question", "Relations, phee", "Entities alone", "Cost", "Verdict", "To repeat it"):
         assert f"## {heading}\n" in text
+    assert re.search(r"Trainings: \d+ on .*torch", text)
     assert not list((tmp_path / "models").iterdir())

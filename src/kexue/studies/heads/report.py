@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date
 from statistics import mean
 from typing import Any
 
-import torch
-
-from kexue.ops.device import choose_device
 from kexue.studies.heads.contenders import ENTITIES, RELATIONS, Contender
 from kexue.studies.heads.costs import ALL_PAIRS, Cost
 from kexue.studies.heads.runs import Outcome
@@ -40,7 +38,7 @@ def write(
     _entities(page, by_name)
     _costs(page, costs)
     _verdict(page, by_name, costs)
-    _repeat(page, options, data, seconds)
+    _repeat(page, outcomes, options, data, seconds)
     return page
 
 
@@ -188,17 +186,15 @@ def _encoder(recipe: Mapping[str, Any]) -> str:
     return str(recipe["encoder"]).rsplit("/", 1)[-1]
 
 
-def _device(options: StudyOptions) -> str:
-    return f"{torch.cuda.get_device_name()}, " if choose_device(options.device).type == "cuda" else ""
-
-
-def _repeat(page: Page, options: StudyOptions, data: str, seconds: float) -> None:
+def _repeat(page: Page, outcomes: Sequence[Outcome], options: StudyOptions, data: str, seconds: float) -> None:
     page.heading("To repeat it")
     folders = "" if data == "phee" else f" --data {data}=FOLDER"
     device = f" --device {options.device}" if options.device else ""
-    quick = " --quick" if options.quick else ""
-    page.code(f"kexue study heads{quick}{folders}{device} --workers {options.workers} --seed {options.seed}")
+    workers = f" --workers {options.workers}" if options.workers > 1 else ""
+    page.code(f"kexue study heads{options.scale_option}{folders}{device}{workers} --seed {options.seed}")
+    trained = "; ".join(f"{count} on {where}" for where, count in Counter(run.machine for run in outcomes).items())
     page.text(
-        f"""{seconds / 60:.1f} minutes for what was not there yet, on {_device(options)}{describe_machine()};
-        {date.today()}. This page was written by the study from runs.jsonl and costs.json beside it."""
+        f"""{seconds / 60:.1f} minutes for what was not there yet, and costs, on {describe_machine()}; {date.today()}.
+        Trainings: {trained or "none yet"}. This page was written by the study from runs.jsonl and costs.json beside
+        it."""
     )

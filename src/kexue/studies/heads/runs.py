@@ -31,6 +31,7 @@ from kexue.layers.token_pair_scores import LinkScores
 from kexue.pipelines.extractor import Extractor
 from kexue.studies.heads.contenders import Contender
 from kexue.studies.heads.data import Sentences
+from kexue.studies.machine import describe_machine
 from kexue.training.extraction.recipe import ExtractionRecipe
 from kexue.training.extraction.run import train
 
@@ -40,7 +41,7 @@ SURE = 100.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one training: F1 on the test sentences by measure, with the interval of the first, and the seconds it took."""
+    """Of one training: F1 on the test sentences by measure, with the interval of the first, the seconds, and where."""
 
     kind: str
     contender: str
@@ -49,6 +50,7 @@ class Outcome:
     interval: tuple[float, float]
     seconds: float
     steps: int
+    machine: str
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ def _measure(extractor: Extractor, gold: list[Document], run: Run) -> Outcome:
         }
     interval = part.headline.interval or (0.0, 0.0)
     seconds, steps = extractor.metrics["training_seconds"], extractor.metrics["steps"]
-    return Outcome(run.kind, run.contender.name, run.seed, f1, interval, seconds, steps)
+    return Outcome(run.kind, run.contender.name, run.seed, f1, interval, seconds, steps, describe_machine())
 
 
 def by_rule(extractor: Extractor) -> Extractor:
