@@ -368,3 +368,12 @@ def test_images_too_large_to_try_are_refused(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(checkpoints, "MOST_VALUES", 10)
     with pytest.raises(CheckpointError, match=r"no images are of \d+ x \d+ x \d+"):
         load_generator(folder)
+
+
+def test_a_network_that_changes_the_shape_of_images_is_refused(tmp_path: Path):
+    sizes = {"sample_size": 8, "block_out_channels": (8,), "norm_num_groups": 4, "layers_per_block": 1}
+    blocks = {"down_block_types": ("DownBlock2D",), "up_block_types": ("UpBlock2D",)}
+    network = diffusers.UNet2DModel(in_channels=2, out_channels=1, **sizes, **blocks)
+    diffusers.DDPMPipeline(network, diffusers.DDPMScheduler()).save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match=r"the network makes \[1, 1, 2, 2\] of \[1, 2, 2, 2\]"):
+        load_generator(tmp_path)
