@@ -1,11 +1,12 @@
 # The verbs of this repository; each is a script of a few lines in scripts/.
-.PHONY: help demo test lint check bench format site
+.PHONY: help demo test lint check coverage bench format site
 
 help:
 	@echo "make demo     install into .venv, train on the data inside the package, extract, write a page"
 	@echo "make test     install what is missing; check form, types and imports; run the tests"
 	@echo "make lint     the form of the code         make check    types and imports"
 	@echo "make format   rewrite the code's form      make bench    measure beside peers"
+	@echo "make coverage every line and branch of the mathematics is tested, or it fails"
 
 demo:
 	@scripts/install demo
@@ -17,7 +18,7 @@ test:
 	@scripts/check
 	@scripts/test
 
-lint check:
+lint check coverage:
 	@scripts/install test
 	@scripts/$@
 

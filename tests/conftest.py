@@ -7,12 +7,15 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import jaxtyping
 import pytest
 from jaxtyping import install_import_hook
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+hypothesis.settings.register_profile("kexue", deadline=None)  # a machine that others use too is no defect of ours
+hypothesis.settings.load_profile("kexue")
 install_import_hook(["kexue.ops", "kexue.layers"], "beartype.beartype")
 
 

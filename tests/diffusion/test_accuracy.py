@@ -265,6 +265,15 @@ def test_an_adaptive_samplers_error_follows_its_tolerance(tolerance: float):
     assert float((last.x - exact).abs().quantile(0.8)) < 10 * tolerance
 
 
+def test_below_the_first_time_of_a_schedule_the_adaptive_sampler_is_ddim():
+    x, times = torch.linspace(-2, 2, 9, dtype=torch.float64)[:, None], f64([LINEAR.t_min / 2, 0.0])
+    found, expected = (
+        list(walk(MIXTURE.denoiser(LINEAR), sampler, sampler.plan(LINEAR, times), x))[-1].x
+        for sampler in (Adaptive(), DDIM())
+    )
+    assert torch.equal(found, expected)
+
+
 @pytest.mark.parametrize("num_steps", [1, 2, 5, 20])
 @pytest.mark.parametrize("variance", [0.25, 0.04, 2.0])
 def test_adams_of_the_right_spread_is_exact_for_gaussian_data_but_for_its_first_step(num_steps: int, variance: float):

@@ -176,6 +176,13 @@ def test_an_image_that_cannot_be_tiled_is_refused():
         smallest_patch(31, 37)
 
 
+def test_time_features_are_cosines_and_sines_at_frequencies_that_fall_from_1_towards_1e_minus_4():
+    angles = torch.tensor([300.0, 30.0, 3.0, 0.3])
+    torch.testing.assert_close(
+        time_features(torch.tensor([0.3], dtype=torch.float64), 8)[0], torch.cat((angles.cos(), angles.sin()))
+    )
+
+
 def test_time_features_tell_neighbouring_steps_apart_in_float32():
     t = (torch.arange(1000, dtype=torch.float64) + 1) / 1000
     features = time_features(t, 96)

@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from kexue.diffusion.checkpoint import GeneratorCheckpoint, load_generator, save_generator
+from kexue.diffusion import checkpoint as checkpoints
+from kexue.diffusion.checkpoint import GeneratorCheckpoint, holds_generator, load_generator, save_generator
 from kexue.diffusion.configuration import NAMES, TABLES, part_from_json, part_to_json
 from kexue.diffusion.denoisers import DENOISERS, UNet
 from kexue.diffusion.denoising import Clip, NetworkDenoiser, Thresholded
@@ -348,3 +349,31 @@ def test_foreign_folders_that_cannot_be_read_are_refused_with_the_reason(tmp_pat
     refused("cannot be loaded")
     weights.rename(folder / "unet" / "diffusion_pytorch_model.bin")
     refused("pickled weights .*never loaded.*safe_serialization=True")
+
+
+def test_a_folder_says_whether_it_holds_a_generator(tmp_path: Path):
+    assert not holds_generator(tmp_path)
+    assert not holds_generator(tmp_path / "none")
+    assert holds_generator(saved(tmp_path / "ours"))
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "ours" / "model_index.json").rename(tmp_path / "foreign" / "model_index.json")
+    assert holds_generator(tmp_path / "foreign")
+    for content in ('{"kind": "extraction"}', "[]", "{"):
+        (tmp_path / "ours" / "kexue.json").write_text(content, "utf-8")
+        assert not holds_generator(tmp_path / "ours")
+
+
+def test_images_too_large_to_try_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = saved(tmp_path)
+    monkeypatch.setattr(checkpoints, "MOST_VALUES", 10)
+    with pytest.raises(CheckpointError, match=r"no images are of \d+ x \d+ x \d+"):
+        load_generator(folder)
+
+
+def test_a_network_that_changes_the_shape_of_images_is_refused(tmp_path: Path):
+    sizes = {"sample_size": 8, "block_out_channels": (8,), "norm_num_groups": 4, "layers_per_block": 1}
+    blocks = {"down_block_types": ("DownBlock2D",), "up_block_types": ("UpBlock2D",)}
+    network = diffusers.UNet2DModel(in_channels=2, out_channels=1, **sizes, **blocks)
+    diffusers.DDPMPipeline(network, diffusers.DDPMScheduler()).save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match=r"the network makes \[1, 1, 2, 2\] of \[1, 2, 2, 2\]"):
+        load_generator(tmp_path)

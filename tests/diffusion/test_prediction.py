@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kexue.diffusion.exact import GaussianData, MixtureData
+from kexue.diffusion.exact import GaussianData, MixtureData, f64
 from kexue.diffusion.prediction import PARAMETERIZATIONS, Levels, Parameterization, Preconditioned, Prediction, V
 from kexue.diffusion.schedules import SCHEDULES, ArticleLimit, LinearVP, Schedule, ZeroTerminalSNR
 from kexue.diffusion.shapes import per_sample
@@ -205,3 +205,23 @@ def test_the_exact_denoiser_of_a_gaussian_is_its_score():
     t = torch.full((3,), 0.5, dtype=torch.float64)
     torch.testing.assert_close(data.denoiser(schedule)(x.detach(), t).score, gradient)
     assert math.isclose(float(data.covariance[0, 1]), 0.8)
+
+
+def test_numbers_on_a_device_are_not_looked_at():
+    """To look would make the host wait; on the device `meta` there is nothing to see."""
+    alpha, sigma = torch.zeros(2, 3, device="meta").unbind()
+    for kind in PARAMETERIZATIONS.values():
+        assert all(isinstance(number, float) or number.is_meta for number in kind().x0_row(alpha, sigma))
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (3.0, 0.1)])
+def test_the_quantiles_of_one_component_are_those_of_the_normal_law(mean: float, std: float):
+    levels = f64([[1e-6, 0.1], [0.5, 0.999]])
+    one = MixtureData(f64([1.0]), f64([[mean]]), f64([std]))
+    torch.testing.assert_close(one.quantiles(levels), mean + std * torch.special.ndtri(levels))
+
+
+def test_below_a_quantile_lies_its_share_of_a_mixture():
+    law, levels = MixtureData.three_modes(), f64([0.05, 0.5, 0.7, 0.95])
+    draws = law.sample(100_000)[:, 0]
+    torch.testing.assert_close((draws < law.quantiles(levels)[:, None]).double().mean(1), levels, rtol=0, atol=0.005)

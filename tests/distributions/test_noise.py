@@ -10,6 +10,7 @@ import torch
 from scipy import stats
 
 from kexue.distributions.noise import NOISES, Cauchy, CustomNoise, Exponential, Noise, Normal, StudentT
+from kexue.distributions.probabilities import expected_max
 from kexue.errors import OptionError
 
 SCIPY = {
@@ -148,11 +149,41 @@ def test_student_takes_any_degrees_of_freedom(df: float) -> None:
     torch.testing.assert_close(StudentT(df=df).log_cdf(z)[held], expected[held], rtol=1e-8, atol=1e-13)
 
 
+def sigmoid_slope(z: torch.Tensor) -> torch.Tensor:
+    return torch.sigmoid(z) * torch.sigmoid(-z)
+
+
 def test_a_custom_law_is_as_good_as_its_functions() -> None:
-    own = CustomNoise(cdf_function=torch.sigmoid, pdf_function=lambda z: torch.sigmoid(z) * torch.sigmoid(-z))
+    own = CustomNoise(cdf_function=torch.sigmoid, pdf_function=sigmoid_slope)
     z = torch.linspace(-20, 20, 41, dtype=torch.float64)
     torch.testing.assert_close(own.log_cdf(z), NOISES["logistic"]().log_cdf(z))
     torch.testing.assert_close(own.icdf(torch.tensor([0.25])), NOISES["logistic"]().icdf(torch.tensor([0.25])))
+    draws = own.sample((20_000,), torch.Generator().manual_seed(3), dtype=torch.float64)
+    assert stats.kstest(draws.numpy(), "logistic").pvalue > 1e-4
+
+
+def test_a_custom_law_with_logarithms_of_its_own_is_right_where_the_others_underflow() -> None:
+    logistic, z = NOISES["logistic"](), torch.tensor([-1000.0, 0.0, 1000.0], dtype=torch.float64)
+    own = CustomNoise(
+        cdf_function=torch.sigmoid,
+        pdf_function=sigmoid_slope,
+        log_cdf_function=logistic.log_cdf,
+        log_pdf_function=logistic.log_pdf,
+    )
+    torch.testing.assert_close(own.log_cdf(z), logistic.log_cdf(z))
+    torch.testing.assert_close(own.log_pdf(z), logistic.log_pdf(z))
+
+
+def test_a_custom_law_may_have_no_mean() -> None:
+    cauchy = Cauchy()
+    own = CustomNoise(cdf_function=cauchy.cdf, pdf_function=cauchy.pdf, power_tailed=True, mean_exists=False)
+    with pytest.raises(OptionError, match="has no mean"):
+        expected_max(torch.zeros(2), own)
+
+
+def test_the_log_cdf_goes_through_vmap() -> None:
+    z = torch.linspace(-3, 3, 12, dtype=torch.float64).view(3, 4)
+    torch.testing.assert_close(torch.func.vmap(Normal().log_cdf, in_dims=1, out_dims=1)(z), Normal().log_cdf(z))
 
 
 @pytest.mark.parametrize(

@@ -22,11 +22,15 @@ from kexue.distributions import (
     NOISES,
     Gumbel,
     Noise,
+    Normal,
     PerturbedArgmax,
     expected_max,
+    operators,
     perturbed_argmax_log_probs,
     perturbed_argmax_probs,
 )
+from kexue.distributions.accuracy import Accuracy
+from kexue.distributions.probabilities import algorithm_for
 from kexue.errors import OptionError
 
 SHAPES = [(1,), (2,), (7,), (2, 3, 4), (100,)]
@@ -278,7 +282,7 @@ def test_any_dimension_can_hold_the_classes(noise: Noise):
 @each_law
 def test_vmap_over_a_batch_gives_what_the_batch_gives(noise: Noise):
     loc = locations(2, 3, 4).view(6, 4)
-    for function in (perturbed_argmax_probs, perturbed_argmax_log_probs):
+    for function in functions_of(noise):
         assert_close(torch.func.vmap(lambda row, f=function: f(row, noise))(loc), function(loc, noise))
 
 
@@ -312,6 +316,58 @@ def test_a_dimension_without_classes_is_refused(noise: Noise):
 @each_law
 def test_a_batch_without_elements_stays_empty(noise: Noise):
     assert perturbed_argmax_probs(torch.zeros(0, 4), noise).shape == (0, 4)
+    if noise.has_mean:
+        assert expected_max(torch.zeros(0, 4), noise).shape == (0,)
+
+
+@pytest.fixture
+def as_if_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What torch.compile would trace is run as it stands: the operators, without a compiler."""
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+
+
+@each_law
+def test_the_operators_give_the_same_values_gradients_and_batches(noise: Noise, request: pytest.FixtureRequest):
+    weights = torch.tensor([1.0, -2.0], dtype=torch.float64)
+
+    def results(function: Callable[[Tensor, Noise], Tensor]) -> list[Tensor]:
+        loc = locations(4, 3).clamp(-0.2, 0.2).requires_grad_()
+        single, value = loc[:, 0], torch.func.vmap(lambda row: function(row, noise), in_dims=1)(loc)
+        one = function(single, noise).square().sum()
+
+        def pulled(weight: Tensor) -> Tensor:
+            return torch.autograd.grad(one, single, weight, retain_graph=True)[0]
+
+        return [value, *torch.autograd.grad(value.square().sum(), loc), torch.func.vmap(pulled)(weights)]
+
+    expected = [results(function) for function in functions_of(noise)]
+    request.getfixturevalue("as_if_compiling")
+    assert_close([results(function) for function in functions_of(noise)], expected)
+
+
+def test_the_operators_say_beforehand_what_they_return():
+    loc = locations(4, 3).T
+    number = operators.number_of(algorithm_for(Normal()), Accuracy.of_probs(None, torch.float64))
+    for operator, inputs in (
+        (operators.log_probs, (loc,)),
+        (operators.gradient, (loc, loc)),
+        (operators.potential, (loc,)),
+    ):
+        made, said = operator(*inputs, number), operator(*(own.to("meta") for own in inputs), number)
+        assert (made.shape, made.stride(), made.dtype) == (said.shape, said.stride(), said.dtype)
+
+
+def test_a_law_and_an_accuracy_are_known_by_one_number():
+    def number(law: Noise, tolerance: float) -> int:
+        return operators.number_of(algorithm_for(law), Accuracy.of_probs(tolerance, torch.float64))
+
+    assert number(Normal(2.0), 1e-5) == number(Normal(2.0), 1e-5)
+    assert (
+        len(
+            {number(Normal(2.0), 1e-5), number(Normal(3.0), 1e-5), number(Gumbel(2.0), 1e-5), number(Normal(2.0), 1e-6)}
+        )
+        == 4
+    )
 
 
 @pytest.fixture

@@ -285,6 +285,37 @@ def test_nothing_of_the_size_of_the_weights_waits_for_the_backward_pass(name):
     assert max(kept) < 300 * 300
 
 
+def test_only_an_attention_map_can_be_kept_whole():
+    with pytest.raises(ValueError, match="needs an attention map, not MixedChunk"):
+        GatedAttentionUnit(8, attention=MixedChunk(), recompute=False)
+
+
+@pytest.mark.parametrize("name", ATTENTIONS)
+def test_many_gradients_at_once_are_those_one_by_one(name):
+    unit, x = unit_of(attention_of(name)), torch.randn(2, 5, 6, dtype=torch.float64, requires_grad=True)
+    out, weights = unit(x), torch.randn(3, 2, 5, 6, dtype=torch.float64)
+    leaves = (x, *unit.parameters())
+
+    def pulled(weight):
+        return torch.autograd.grad(out, leaves, weight, retain_graph=True)
+
+    alone = [torch.stack(each) for each in zip(*map(pulled, weights), strict=True)]
+    assert_close(list(torch.func.vmap(pulled)(weights)), alone)
+
+
+@pytest.mark.parametrize("name", ATTENTIONS)
+def test_what_a_compiler_traces_gives_the_same_values_and_gradients(name, monkeypatch):
+    unit, x = unit_of(attention_of(name)), torch.randn(2, 5, 6, dtype=torch.float64, requires_grad=True)
+    results = []
+    for compiling in (False, True):
+        monkeypatch.setattr(torch.compiler, "is_compiling", lambda answer=compiling: answer)
+        out = unit(x)
+        gradients = torch.autograd.grad(out.square().sum(), (x, *unit.parameters()))
+        with torch.no_grad():
+            results.append([out, unit(x), *gradients])
+    assert_close(results[1], results[0])
+
+
 def passes(unit: GatedAttentionUnit, x: torch.Tensor, mask: torch.Tensor) -> list[torch.Tensor]:
     """What comes out and all gradients, on the CPU, in float32."""
     x = x.detach().requires_grad_()

@@ -38,7 +38,9 @@ def test_the_sum_over_all_pairs_and_its_gradient_are_those_of_the_concatenation(
     assert_close(x.grad, y.grad)
 
 
-def test_the_earlier_token_comes_first_whichever_way_round_a_pair_is_asked_for():
+@pytest.mark.parametrize("chunk", [1, 200, 10**6])
+def test_the_earlier_token_comes_first_whichever_way_round_a_pair_is_asked_for(monkeypatch, chunk: int):
+    monkeypatch.setattr(handshaking, "CHUNK", chunk)
     torch.manual_seed(0)
     layer, read, hidden = Handshaking(6), nn.Linear(6, 4), torch.randn(1, 5, 6)
     scores = HandshakingScores(layer(hidden), lambda h: read(h).unflatten(-1, (2, 2)), 2)
@@ -48,6 +50,9 @@ def test_the_earlier_token_comes_first_whichever_way_round_a_pair_is_asked_for()
         for j in range(5):
             assert_close(found[:, i, j], both[min(i, j), max(i, j), :, int(i > j)])
     assert_close(scores.dense()[0], found)
+    starts, ends = torch.cartesian_prod(torch.arange(5), torch.arange(5)).unbind(1)
+    assert_close(scores.pairs(torch.zeros_like(starts), starts, ends), found.flatten(1).T)
+    assert scores.num_labels == 2
 
 
 def test_in_several_blocks_no_vectors_of_all_pairs_are_kept(monkeypatch):

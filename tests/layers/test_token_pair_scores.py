@@ -37,6 +37,8 @@ def test_blocks_pairs_and_the_whole_are_the_same_scores(make):
     torch.testing.assert_close(scores.block(slice(1, 4), slice(2, 6)), whole[:, :, 1:4, 2:6])
     starts, ends = torch.tensor([4, 0, 4]), torch.tensor([5, 1])
     torch.testing.assert_close(scores.at(1, starts, ends), whole[1][:, starts][:, :, ends])
+    batch, ends = torch.tensor([1, 0, 0]), torch.tensor([5, 1, 4])
+    torch.testing.assert_close(scores.pairs(batch, starts, ends), whole[batch, :, starts, ends])
 
 
 @kinds

@@ -13,7 +13,7 @@ from kexue.ops.attention import (
     SquaredReLU,
     SquaredReLUOverLength,
 )
-from kexue.ops.attention.dropout import draw_seeds, dropped, split_seeds
+from kexue.ops.attention.dropout import draw_seeds, dropped, split_seeds, thin
 from kexue.ops.attention.streamed import blocks
 from kexue.ops.rms import rms_norm
 
@@ -70,6 +70,12 @@ def test_neighbouring_rows_columns_and_texts_fall_independently():
         for dim in (0, 1, 2):
             agreement = 4 * (falls * falls.roll(shift, dim)).mean().item()
             assert abs(agreement) < (0.005 if shift % 3 or dim else 1.01)
+
+
+def test_weights_that_stay_are_divided_by_the_share_that_stays():
+    seeds, weights = torch.tensor([1, 2], dtype=torch.int32), torch.arange(1.0, 71).view(2, 5, 7)
+    falls = dropped(seeds, slice(3, 8), 7, 0.2)
+    assert_close(thin(weights.clone(), seeds, slice(3, 8), 0.2), torch.where(falls, 0, weights / 0.8))
 
 
 def test_parts_of_a_text_get_seeds_of_their_own():

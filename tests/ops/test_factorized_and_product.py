@@ -248,3 +248,20 @@ def test_no_tensor_of_heads_times_length_times_length_is_built(loss, scores, dra
         loss(*inputs, positives, mask).sum().backward()
     factors = sum(x.numel() for x in inputs)
     assert largest.numel <= max(2 * seq * seq, 2 * num_labels * seq, factors) < 2 * num_labels * seq * seq / 4
+
+
+@pytest.mark.parametrize(("level", "again"), [(200.0, []), (-10.0, [1])])
+def test_a_row_that_underflows_is_computed_again_only_where_it_counts(monkeypatch, level: float, again: list[int]):
+    numbers, exact_rows = [], factorized._exact_rows
+
+    def noted(scores, rows, *rest):
+        numbers.append(rows.tolist())
+        return exact_rows(scores, rows, *rest)
+
+    monkeypatch.setattr(factorized, "_exact_rows", noted)
+    shared, column = torch.tensor([[[level, level], [0, -200]]]), torch.tensor([[[-200.0, 0]]])
+    none, mask = torch.empty(0, 4, dtype=torch.long), torch.ones(1, 2, dtype=torch.bool)
+    loss = factorized_multilabel_cross_entropy(shared, torch.zeros(1, 1, 2), column, none, mask)
+    assert numbers == [[], again]
+    expected = pair_loss(additive_scores(shared, torch.zeros(1, 1, 2), column).double(), none, mask, ordered=False)
+    torch.testing.assert_close(loss.double(), expected)

@@ -138,3 +138,12 @@ def test_gradients_are_those_of_finite_differences():
     positives = torch.tensor([[1, 1, -1], [0, 3, -1]])
     assert torch.autograd.gradcheck(lambda s: sparse_multilabel_cross_entropy(s, positives), (scores,))
     assert torch.autograd.gradcheck(lambda s: multilabel_cross_entropy(s, hot([[1], [0, 3]], 4)), (scores,))
+
+
+@pytest.mark.parametrize(
+    ("loss", "label"), [(multilabel_cross_entropy, [False, False, True]), (sparse_multilabel_cross_entropy, [2])]
+)
+def test_a_loss_of_scores_whose_exponentials_overflow_is_the_two_worst_of_them(loss, label):
+    value, gradient = value_and_gradient(loss, torch.tensor([3000.0, 1000.0, -2000.0]), torch.tensor(label))
+    assert value.item() == 5000
+    assert gradient.tolist() == [1, 0, -1]

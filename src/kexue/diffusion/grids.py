@@ -9,7 +9,6 @@ number of steps from 1 to far beyond those of training gives a grid, and coeffic
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -249,6 +248,4 @@ def _falling(num: int, first: int) -> Tensor:
 
 
 def _scalar(value: float) -> Tensor:
-    if not math.isfinite(value):
-        raise OptionError(f"a time has to be a number, got {value!r}")
     return torch.tensor(value, dtype=torch.float64)

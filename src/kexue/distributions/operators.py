@@ -46,7 +46,7 @@ def log_probs(loc: Tensor, number: int) -> Tensor:
     """log p, float[*batch, n]."""
     algorithm, accuracy = KNOWN[number]
     with without_autocast(loc):
-        return algorithm.log_probs(rows_of(loc), accuracy)[0].reshape(loc.shape)
+        return algorithm.log_probs(rows_of(loc), accuracy)[0].reshape(loc.shape).contiguous()
 
 
 @torch.library.custom_op("kexue::argmax_gradient", mutates_args=())
@@ -56,7 +56,7 @@ def gradient(loc: Tensor, cotangent: Tensor, number: int) -> Tensor:
     with without_autocast(loc):
         rows = flat(loc)
         found, state = algorithm.log_probs(rows, accuracy)
-        return algorithm.gradient(rows, found, state, flat(cotangent), accuracy).reshape(loc.shape)
+        return algorithm.gradient(rows, found, state, flat(cotangent), accuracy).reshape(loc.shape).contiguous()
 
 
 @torch.library.custom_op("kexue::argmax_potential", mutates_args=())

@@ -28,10 +28,6 @@ class Dropout:
     rate: float
     seeds: Int[Tensor, " texts"]
 
-    def of(self, texts: slice) -> Dropout:
-        """The same for some of the texts."""
-        return Dropout(self.rate, self.seeds[texts])
-
 
 @dataclass(frozen=True, slots=True)
 class Attention(ABC):
