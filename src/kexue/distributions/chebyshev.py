@@ -127,7 +127,8 @@ def to_points(moments: Tensor) -> Tensor:
     for own in moments[:, 1:].unbind(1):
         orders.append(torch.cat([own[:, :1], 2 * own[:, 1:] - orders[-1][:, 1:].flip(-1)], -1))
     scaled = torch.cat(orders, -1) * _phases(num_points, moments.device)
-    return torch.fft.ifft(scaled, n=2 * num_points, norm="forward").real[:, :num_points]
+    weights: Tensor = torch.fft.ifft(scaled, n=2 * num_points, norm="forward").real[:, :num_points]
+    return weights
 
 
 def of_products(values: Tensor) -> Tensor:
@@ -138,7 +139,7 @@ def of_products(values: Tensor) -> Tensor:
         return (values @ _table(num_points, values.device)).view(-1, num_outer, num_inner)
     phases = _phases(num_points, values.device)
     orders = (torch.fft.fft(values, n=2 * num_points)[:, :num_points] * phases.conj()).real
-    coefficients = orders.reshape(-1, num_outer, num_inner)
+    coefficients: Tensor = orders.reshape(-1, num_outer, num_inner)
     for outer in range(num_outer - 1, 0, -1):
         coefficients[:, outer - 1, 1:] -= coefficients[:, outer, 1:].flip(-1)
     coefficients[:, 1:, 1:] *= 2
