@@ -7,7 +7,7 @@ import signal
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
@@ -21,12 +21,12 @@ TEXT = " ".join(TEXTS) * 40
 
 
 def test_told_to_end_it_finishes_what_it_took_and_takes_nothing_more(model_folder: Path):
-    with running(str(model_folder)) as service, ThreadPoolExecutor(4) as pool:
-        asked = [
-            pool.submit(httpx.post, f"{service.address}/extract", json={"texts": [TEXT] * 8}, timeout=60)
-            for _ in range(4)
-        ]
-        time.sleep(0.3)
+    with running(str(model_folder)) as service, ThreadPoolExecutor(4) as pool, ExitStack() as opened:
+        clients = [opened.enter_context(httpx.Client(base_url=service.address, timeout=60)) for _ in range(4)]
+        for client in clients:
+            client.get("/health")  # connected: only the request itself is then on its way when the service is told
+        asked = [pool.submit(client.post, "/extract", json={"texts": [TEXT] * 16}) for client in clients]
+        time.sleep(0.5)
         service.process.send_signal(signal.SIGTERM)
         assert {each.result().status_code for each in asked} <= {200, 503}
         assert 200 in {each.result().status_code for each in asked}

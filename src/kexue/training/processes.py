@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch.distributed as dist
+
+if TYPE_CHECKING:
+    from transformers import Trainer
 
 T = TypeVar("T")
 
@@ -29,9 +32,14 @@ def from_first_process(value: T) -> T:
     return box[0]
 
 
-def leave_together() -> None:
-    """Wait for all processes and part; one that exits while its group is alive can be aborted by its own threads."""
+def leave_together(trainer: Trainer) -> None:
+    """Let go of what holds the group, wait for all processes, and part.
+
+    A process that exits while its group is alive, or held by a wrapped model, can be aborted by its own threads.
+    """
     if _in_a_group():
+        trainer.model_wrapped = trainer.model
+        trainer.accelerator.free_memory()
         dist.barrier()
         dist.destroy_process_group()
 

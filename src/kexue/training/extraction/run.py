@@ -64,7 +64,7 @@ def train(recipe: ExtractionRecipe, *, console: Console | None = None, overwrite
     if is_first_process():
         trainer.load_best()
         _finish(recipe, trainer, tokenizer, time.monotonic() - began, origin)
-    leave_together()
+    leave_together(trainer)
     return recipe.output
 
 

@@ -50,7 +50,7 @@ def train(recipe: GenerationRecipe, *, console: Console | None = None, overwrite
     if is_first_process():
         trainer.load_best()
         _finish(recipe, trainer, data, time.monotonic() - began, origin)
-    leave_together()
+    leave_together(trainer)
     return recipe.output
 
 

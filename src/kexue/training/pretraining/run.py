@@ -69,7 +69,7 @@ def pretrain(recipe: PretrainingRecipe, *, console: Console | None = None, overw
         metrics = {"dev": trainer.best_measure(), "guess": guess, "steps": trainer.state.global_step}
         metrics |= {"training_seconds": round(time.monotonic() - began, 1)}
         _finish(recipe, trainer, data.tokenizer, metrics, origin)
-    leave_together()
+    leave_together(trainer)
     return recipe.output
 
 
