@@ -27,7 +27,7 @@ QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-backgroun
 def address(fitted: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     dots = tmp_path_factory.mktemp("served") / "dots"
     save_generator(tiny_generator(), dots)
-    with running(f"drugs={fitted}", str(dots)) as service:
+    with running(f"drugs={fitted}", str(dots), "--latency", "20") as service:  # a busy machine refuses nothing
         yield service.address
 
 
