@@ -63,7 +63,11 @@ def test_case_is_kept_unless_told_otherwise(trained):
 
 
 @settings(deadline=None, max_examples=50)
-@given(text=st.text(st.characters(categories=["Lo", "Nd", "Po", "Sc", "So"]), max_size=12))
+@given(
+    text=st.text(  # U+FFFD stands for what was lost before, and BERT's normaliser drops it
+        st.characters(categories=["Lo", "Nd", "Po", "Sc", "So"], exclude_characters="\ufffd"), max_size=12
+    )
+)
 def test_no_visible_character_is_lost(trained, text):
     tokens = TextTokenizer(trained)([text])[0]
     covered = {i for pair in zip(tokens.starts, tokens.ends, strict=True) for i in range(*pair)}

@@ -160,9 +160,10 @@ def _compared(outcomes: Outcomes, kind: str, control: str) -> list[str]:
         gains = [100 * (run.f1["boundaries"] - base[run.seed]) for run in runs if run.seed in base]
         if of == kind and name != control and gains:
             agree = min(gains) > 0 or max(gains) < 0
+            signs = f"over {len(gains)} seeds, with {'one sign in all' if agree else 'either sign'}"
             sentences.append(
-                f"{name} less {control} ({kind}, boundaries): {mean(gains):+.1f} points over {len(gains)} seeds, "
-                f"{'with one sign in all' if agree else 'with either sign'}."
+                f"{name} less {control} ({kind}, boundaries): {mean(gains):+.1f} points "
+                f"{signs if len(gains) > 1 else 'with one seed'}."
             )
     return sentences
 
