@@ -16,7 +16,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Generic, TypeVar, cast
+from functools import partial
+from typing import Generic, TypeVar
 
 from kexue.errors import KexueError
 
@@ -120,16 +121,13 @@ class Batcher(Generic[Item, Result]):
         while batch := self._take():
             wanted = [each for each in batch if each.future.set_running_or_notify_cancel()]
             began = time.monotonic()
-            outcomes = self._outcomes(wanted)
+            answers = self._work_on(wanted)
             seconds = time.monotonic() - began
             with self._changed:  # before anybody is answered: who has an answer finds it counted
                 self._learn(wanted, seconds)
                 self._ahead -= sum(each.cost for each in batch)
-            for each, (result, error) in zip(wanted, outcomes, strict=True):
-                if error is None:
-                    each.future.set_result(cast(Result, result))
-                else:
-                    each.future.set_exception(error)
+            for answer in answers:
+                answer()
 
     def _take(self) -> list[_Waiting[Item, Result]]:
         """The next batch, of one item at least; none when the batcher is closed and all is done.
@@ -150,17 +148,17 @@ class Batcher(Generic[Item, Result]):
                 self._changed.notify()
             return batch
 
-    def _outcomes(self, batch: list[_Waiting[Item, Result]]) -> list[tuple[Result, None] | tuple[None, Exception]]:
-        """The result or the error of every item; of a batch that fails each item is tried by itself."""
+    def _work_on(self, batch: list[_Waiting[Item, Result]]) -> list[Callable[[], None]]:
+        """What gives every future its result or error; of a batch that fails each item is tried by itself."""
         if not batch:
             return []
         try:
             results = self.work([each.item for each in batch])
-            return [(result, None) for _, result in zip(batch, results, strict=True)]
+            return [partial(each.future.set_result, result) for each, result in zip(batch, results, strict=True)]
         except Exception as error:
             if len(batch) == 1:
-                return [(None, error)]
-            return [outcome for each in batch for outcome in self._outcomes([each])]
+                return [partial(batch[0].future.set_exception, error)]
+            return [answer for each in batch for answer in self._work_on([each])]
 
     def _learn(self, batch: list[_Waiting[Item, Result]], seconds: float) -> None:
         if not batch:
