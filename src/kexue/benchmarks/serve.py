@@ -186,18 +186,14 @@ def measure_peers(
         rows,
     )
     for service, theirs in found:
-        report.compare(
-            Comparison(
-                f"requests a second / {service.name}",
-                service.name,
-                1 / max(ours.rate, 1e-9),
-                1 / max(theirs.rate, 1e-9),
-                ours.rate / max(theirs.rate, 1e-9),
-                ALONE_SPREAD,
-                BESIDE_PEERS,
-                unit="s a request",
-            )
-        )
+        name = f"requests a second / {service.name}"
+        report.compare(_by_rate(name, service.name, ours.rate, theirs.rate, BESIDE_PEERS))
+
+
+def _by_rate(name: str, peer: str, ours: float, theirs: float, promised: float) -> Comparison:
+    """Of requests a second."""
+    seconds, others = 1 / max(ours, 1e-9), 1 / max(theirs, 1e-9)
+    return Comparison(name, peer, seconds, others, others / seconds, ALONE_SPREAD, promised, unit="s a request")
 
 
 def _peer_columns(loaded: Loaded) -> tuple[object, ...]:
@@ -229,18 +225,8 @@ def measure(report: Report, model: Path, options: Namespace) -> None:
     )
     report.line(f"{len(texts)} texts of at most {options.longest} characters, {options.dtype}")
     report.line(f"memory of the service: {before:.0f} MB after a tenth of the overload, {after:.0f} MB after all of it")
-    report.compare(
-        Comparison(
-            "requests a second / one model call at a time",
-            "its model, called with one text after the other",
-            1 / max(rate, 1e-9),
-            1 / alone,
-            rate / alone,
-            ALONE_SPREAD,
-            3.0,
-            unit="s a request",
-        )
-    )
+    one_call = "its model, called with one text after the other"
+    report.compare(_by_rate("requests a second / one model call at a time", one_call, rate, alone, 3.0))
     for target in (
         Target("p99 of the clients that wait", seen.quantile(OK, 0.99), 1.5 * options.latency, at_most=True, unit=" s"),
         Target("overload, p99 of accepted", flood.quantile(OK, 0.99), 1.5 * options.latency, at_most=True, unit=" s"),
