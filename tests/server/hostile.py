@@ -166,7 +166,7 @@ def requests(chance: random.Random) -> Hostile:
             (
                 post(
                     path,
-                    gzip.compress(b'{"text": "' + b"a" * 10**7 + b'"}'),
+                    gzip.compress(b'{"text": "' + b"a" * 10**7 + b'"}', mtime=0),
                     "application/json",
                     "content-encoding: gzip",
                 ),

@@ -86,7 +86,7 @@ def test_a_document_without_end_is_cut_at_a_line(tmp_path: Path, monkeypatch: py
         ("a.jsonl", b'{"text": "a"}\n\n{"text": ', r"a\.jsonl:3: is not a JSON record"),
         ("a.jsonl", b'{"text": "a"}\n{"text": 3}', r"a\.jsonl:2: 'text' of the record must be a string, got 3"),
         ("a.jsonl", b'{"text": "a"}\n["b"]', r"a\.jsonl:2: a record must be an object"),
-        ("a.txt.gz", gzip.compress(b"one\ntwo" * 99)[:-20], r"a\.txt\.gz: the compressed file was cut short"),
+        ("a.txt.gz", gzip.compress(b"one\ntwo" * 99, mtime=0)[:-20], r"a\.txt\.gz: the compressed file was cut short"),
         ("a.txt.gz", b"one\ntwo", r"a\.txt\.gz: cannot be read: Not a gzipped file"),
     ],
 )
