@@ -12,7 +12,9 @@ from torch import Tensor
 
 from kexue.benchmarks.image_samplers import (
     LINES,
+    REAL,
     Line,
+    Memory,
     Painter,
     Qualities,
     Quality,
@@ -83,6 +85,21 @@ def test_a_stopped_table_goes_on_with_the_same_numbers(model: Path, tmp_path: Pa
         assert {**line["5"], "seconds": 0} == {**both[name]["5"], "seconds": 0}
     with pytest.raises(OptionError, match="measured with another num"):
         run(model, output, "--num", "13")
+
+
+def test_real_images_are_looked_at_once_under_the_same_conditions(tmp_path: Path):
+    conditions = {"data": "digits", "reference": 20, "seed": 0, "features": "pixels", "num": 12}
+    first, other = torch.randn(20, 3, dtype=torch.float64), torch.randn(20, 3, dtype=torch.float64)
+
+    def features(measured: Tensor, **changed: object) -> Tensor:
+        return Memory(tmp_path / "table.json", conditions | changed).real_features(lambda: measured)
+
+    assert torch.equal(features(first), first)
+    assert torch.equal(features(other, num=13), first)  # which says nothing of the real images
+    for key in REAL:
+        fresh = torch.randn(20, 3, dtype=torch.float64)
+        assert torch.equal(features(fresh, **{key: 7}), fresh)
+    assert torch.equal(features(other), other)  # the last conditions were others
 
 
 def test_single_numbers_come_first_and_whole_lines_from_the_cheap_to_the_dear():

@@ -5,7 +5,8 @@
 Every sampler draws as many images, from the same noise, at each number of network calls, and FID and KID say how far
 they are from the images of DATA. The feature network is the one of FID where its TorchScript file is given (see
 `kexue.diffusion.metrics.features`), else the pixels themselves. Each number is written to the output as soon as it is
-there; the same command goes on where it was stopped. Source of the form: Song, Meng, Ermon 2020, Table 1.
+there, and the features of the real images beside it; the same command goes on where it was stopped. Source of the form:
+Song, Meng, Ermon 2020, Table 1.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import sys
 import time
 from argparse import ArgumentTypeError, Namespace
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -44,7 +46,7 @@ from kexue.diffusion.samplers import (
     measure_uncertainty,
 )
 from kexue.errors import OptionError, unknown
-from kexue.files import write_json
+from kexue.files import atomic_write, write_json
 from kexue.pipelines.generator import DTYPES, Generator
 from kexue.pipelines.image_evaluation import load_features, read_like
 
@@ -112,12 +114,12 @@ Qualities = dict[str, dict[int, Quality]]
 class Judge:
     """The features of real images, and how far others are from them."""
 
-    def __init__(self, real: ImageSet, options: Namespace, device: torch.device) -> None:
+    def __init__(self, real: ImageSet, options: Namespace, device: torch.device, memory: Memory) -> None:
         self.scale = real.scale
         self.batch_size = options.feature_batch
         self.device = device
         self.network = load_features(options.network, device)
-        self.real = self.features(real.pixels)
+        self.real = memory.real_features(lambda: self.features(real.pixels)).to(device)
 
     def features(self, pixels: Pixels) -> Tensor:
         """float64[n, dim], on the device."""
@@ -196,8 +198,12 @@ class Painter:
             torch.cuda.synchronize()
 
 
+REAL = ("data", "reference", "seed", "features")
+"""The conditions on which the features of the real images depend."""
+
+
 class Memory:
-    """What is measured, in a file that is whole after each number."""
+    """What is measured, in a file that is whole after each number, and the features of the real images beside it."""
 
     def __init__(self, path: Path | None, conditions: dict[str, Any]) -> None:
         self.path = path
@@ -225,6 +231,20 @@ class Memory:
                 for name, line in self.qualities.items()
             }
             write_json(self.path, {"conditions": self.conditions, "rows": rows})
+
+    def real_features(self, measure: Callable[[], Tensor]) -> Tensor:
+        """float64[n, dim], measured but once under the same conditions."""
+        if self.path is None:
+            return measure()
+        beside, conditions = self.path.with_suffix(".real.npz"), json.dumps([self.conditions[key] for key in REAL])
+        if beside.exists():
+            with np.load(beside, allow_pickle=False) as kept:
+                if str(kept["conditions"]) == conditions:
+                    return torch.from_numpy(kept["features"])
+        features = measure()
+        with atomic_write(beside, binary=True) as file:
+            np.savez(file, features=features.cpu().numpy(), conditions=conditions)
+        return features
 
 
 def main(arguments: list[str]) -> None:
@@ -293,7 +313,7 @@ def _measure(report: Report, options: Namespace, generator: Generator, real: Ima
         return
     painter, judge = (
         Painter(generator, options.num, options.batch, options.seed),
-        Judge(real, options, generator.device),
+        Judge(real, options, generator.device, memory),
     )
     painter.warm_up()
     samplers = {name: LINES[name].sampler for name, _ in missing}
