@@ -13,7 +13,7 @@ import pytest
 
 from tests.training.tiny import sentences
 
-KEXUE = [sys.executable, "-m", "kexue.cli"]
+KEXUE = [sys.executable, "-m", "kexue"]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
 

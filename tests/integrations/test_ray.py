@@ -155,7 +155,7 @@ def test_nothing_to_do_starts_nothing(tmp_path: Path):
 def kexue(*arguments: object, **environment: str) -> subprocess.Popen[str]:
     """The command in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "kexue.cli", *map(str, arguments)],
+        [sys.executable, "-m", "kexue", *map(str, arguments)],
         env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"} | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

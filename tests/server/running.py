@@ -22,7 +22,7 @@ class Running:
 
 
 @contextmanager
-def running(*arguments: str, module: str = "kexue.cli") -> Iterator[Running]:
+def running(*arguments: str, module: str = "kexue") -> Iterator[Running]:
     """`kexue serve ARGUMENTS` on a free port; ended at the end of the block if it has not ended before."""
     process = subprocess.Popen(
         [sys.executable, "-m", module, "serve", *arguments, "--port", "0", "--device", "cpu"],

@@ -87,6 +87,6 @@ def test_hundreds_of_hostile_requests_are_answered_and_leave_nothing_behind(tmp_
 
 @pytest.mark.long
 def test_ten_thousand_hostile_requests_are_answered_and_leave_nothing_behind(tmp_path: Path, model_folder: Path):
-    with serving(tmp_path, model_folder, "kexue.cli") as service:
+    with serving(tmp_path, model_folder, "kexue") as service:
         seen = check(service, 10_000, seed=1, warm_up=1500, takes=60.0)
     print(*sorted(seen.items()), sep="\n")

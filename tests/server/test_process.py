@@ -51,13 +51,13 @@ def test_a_client_that_leaves_does_not_stop_the_service(model_folder: Path):
 def test_a_port_that_is_taken_and_a_folder_that_is_no_model_are_told_in_one_line(model_folder: Path, tmp_path: Path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        ended = run_module("kexue.cli", "serve", str(model_folder), "--port", port, "--device", "cpu")
+        ended = run_module("kexue", "serve", str(model_folder), "--port", port, "--device", "cpu")
         assert ended.returncode == 1
         assert "in use" in ended.stderr
-    ended = run_module("kexue.cli", "serve", str(tmp_path))
+    ended = run_module("kexue", "serve", str(tmp_path))
     assert ended.returncode == 2
     assert "is not a finished kexue model" in ended.stderr
-    ended = run_module("kexue.cli", "serve", str(model_folder), f"people={model_folder}", "--device", "cpu")
+    ended = run_module("kexue", "serve", str(model_folder), f"people={model_folder}", "--device", "cpu")
     assert ended.returncode == 2
     assert "two models are called 'people'" in ended.stderr
     assert not any("Traceback" in line for line in ended.stderr.splitlines())
@@ -70,6 +70,6 @@ def test_a_file_of_keys_is_read_line_by_line_and_must_hold_one(model_folder: Pat
         allowed = httpx.get(f"{service.address}/models", headers={"authorization": "Bearer two"})
         assert allowed.status_code == 200
     (tmp_path / "keys").write_text("\n", encoding="utf-8")
-    ended = run_module("kexue.cli", "serve", str(model_folder), "--api-keys", str(tmp_path / "keys"))
+    ended = run_module("kexue", "serve", str(model_folder), "--api-keys", str(tmp_path / "keys"))
     assert ended.returncode == 2
     assert "holds no key" in ended.stderr

@@ -57,8 +57,8 @@ def commands(line: str) -> Iterator[list[str]]:
             continue
         if found[0] in ("kexue", ".venv/bin/kexue"):
             yield found[1:]
-        elif "kexue.cli" in found:
-            yield found[found.index("kexue.cli") + 1 :]
+        elif "kexue" in found[1:] and found[found.index("kexue") - 1] == "-m":
+            yield found[found.index("kexue") + 1 :]
 
 
 def inline_commands(page: Path) -> Iterator[list[str]]:

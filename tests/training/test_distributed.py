@@ -31,7 +31,7 @@ OPTIONS = {
 def command(encoder: Path, data: dict[str, Path], output: Path, **changes: Any) -> list[str]:
     options = [f"--set={key}={value}" for key, value in (OPTIONS | changes).items()]
     files = [str(data["train"]), "--dev", str(data["dev"]), "--output", str(output), "--encoder", str(encoder)]
-    return ["kexue.cli", "train", *files, *options]
+    return ["kexue", "train", *files, *options]
 
 
 @pytest.mark.slow

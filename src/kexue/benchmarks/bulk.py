@@ -32,7 +32,7 @@ from kexue.benchmarks.measuring.report import Report, Target
 from kexue.benchmarks.measuring.timing import Elapsed, Run, Times, interleaved
 from kexue.benchmarks.real import add_model_options, demo_sentences, shrink_model, trained_model
 
-KEXUE = (sys.executable, "-m", "kexue.cli")
+KEXUE = (sys.executable, "-m", "kexue")
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 CHARACTERS = 60  # of a text of the run that watches memory, so that there can be many
 EPOCHS = 60  # of its model on a few sentences; one that is hardly trained finds hundreds of facts in each

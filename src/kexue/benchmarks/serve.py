@@ -56,7 +56,7 @@ ALONE_SPREAD = 0.1
 @contextmanager
 def serving(model: Path, options: Namespace) -> Iterator[tuple[str, int]]:
     """The address and the process of a service of the model."""
-    command = [sys.executable, "-m", "kexue.cli", "serve", str(model), "--port", "0", "--device", "cpu"]
+    command = [sys.executable, "-m", "kexue", "serve", str(model), "--port", "0", "--device", "cpu"]
     environment = os.environ | {"OMP_NUM_THREADS": str(options.threads)}
     command += ["--latency", str(options.latency), "--dtype", options.dtype]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)

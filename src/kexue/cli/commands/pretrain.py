@@ -2,7 +2,7 @@
 
 On several GPUs, or with several processes on a CPU, the same command runs under torchrun:
 
-    torchrun --nproc_per_node 2 -m kexue.cli pretrain corpus.txt --output runs/encoder
+    torchrun --nproc_per_node 2 -m kexue pretrain corpus.txt --output runs/encoder
 """
 
 from __future__ import annotations

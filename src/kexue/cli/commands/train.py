@@ -3,7 +3,7 @@
 On several GPUs, or with several processes on a CPU, the same command runs under torchrun; a step still takes
 `batch_size` documents, which the processes share:
 
-    torchrun --nproc_per_node 2 -m kexue.cli train train.jsonl --dev dev.jsonl --output runs/mine
+    torchrun --nproc_per_node 2 -m kexue train train.jsonl --dev dev.jsonl --output runs/mine
 """
 
 from __future__ import annotations
