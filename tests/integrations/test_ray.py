@@ -132,8 +132,8 @@ def test_an_error_in_a_worker_ends_the_job_and_arrives_as_it_was(
 @pytest.mark.slow
 def test_workers_have_the_threads_and_the_part_of_a_gpu_that_they_are_given(ray: Any, tmp_path: Path):
     pieces = [Piece(index) for index in range(6)]
-    work = Telling(tmp_path, seconds=0.2)
-    list(RayEngine(workers=2, gpus_per_worker=0.5)(work, pieces))
+    list(RayEngine(workers=2, gpus_per_worker=0.5)(Telling(tmp_path, together=2), pieces))
+    work = Telling(tmp_path)
     found = told(work, range(6))
     assert {tuple(words[2:]) for words in found} == {("cuda", "gpus=0", "threads=1")}
     assert len({words[0] for words in found}) == 2

@@ -13,6 +13,9 @@ from typing import Any
 from kexue.errors import DataError
 from kexue.pipelines.sharded import Done, Work, Worker
 
+PATIENCE = 60.0
+"""Seconds for the workers to come together."""
+
 
 @dataclass(frozen=True)
 class Deadly:
@@ -61,10 +64,14 @@ class Piece:
 
 @dataclass(frozen=True)
 class Telling:
-    """Each piece becomes a file that says where it was done; the piece `wrong` raises an error instead."""
+    """Each piece becomes a file that says where it was done; the piece `wrong` raises an error instead.
+
+    No piece is done before so many workers are `together`: one that starts sooner would take the work of the others.
+    """
 
     output: Path
     seconds: float = 0.0
+    together: int = 1
     wrong: int = -1
     mistake: bool = False
 
@@ -81,12 +88,19 @@ class Telling:
             if self.mistake:
                 raise DataError("is wrong", path="a.txt", line=3)
             raise ZeroDivisionError("a bug")
+        self._meet()
         time.sleep(self.seconds)
         context = ray.get_runtime_context()
         gpus = ",".join(context.get_accelerator_ids()["GPU"])
         told = f"{os.getpid()} {context.get_node_id()} {device} gpus={gpus} threads={torch.get_num_threads()}"
         self.shard(piece.index).write_text(told)
         return Done(piece.index, 1, 0, len(told))
+
+    def _meet(self) -> None:
+        (self.output / f"worker-{os.getpid()}").touch()
+        deadline = time.monotonic() + PATIENCE
+        while len(list(self.output.glob("worker-*"))) < self.together and time.monotonic() < deadline:
+            time.sleep(0.02)
 
     def shard(self, index: int) -> Path:
         """The file of a piece."""

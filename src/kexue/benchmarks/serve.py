@@ -36,6 +36,8 @@ from kexue.benchmarks.measuring.options import begin, make_parser
 from kexue.benchmarks.measuring.report import Report, Target
 from kexue.benchmarks.peers.launch import check_python, facts_in, model_settings, services, started
 from kexue.benchmarks.real import add_model_options, demo_sentences, shrink_model, trained_model
+from kexue.extraction.model import ExtractionConfig
+from kexue.extraction.schema import Schema
 from kexue.pipelines.extractor import Extractor
 
 OK, BUSY = httpx.codes.OK, httpx.codes.SERVICE_UNAVAILABLE
@@ -151,7 +153,7 @@ def peer_settings(model: Path, texts: Sequence[str], options: Namespace) -> dict
     """What the peers are told, before anything is measured; None where there are none."""
     if options.peers_python is None:
         return None
-    told = model_settings(model, Extractor.from_pretrained(model, device="cpu").schema)
+    told = model_settings(model, Schema.from_json(ExtractionConfig.from_pretrained(model).schema))
     return told | {"texts": texts, "threads": options.threads, "seconds": options.seconds, "seed": options.seed}
 
 

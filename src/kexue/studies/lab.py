@@ -59,10 +59,8 @@ class Lab:
         return {"scale": self.options.scale, "seed": self.seed, "device": self.device.type}
 
     def pick(self, quick: T, full: T, long: T | None = None) -> T:
-        """What the scale asks for; `full` where a long run is asked for and has nothing of its own."""
-        if self.options.scale == "long":
-            return full if long is None else long
-        return quick if self.options.quick else full
+        """What the scale asks for: see `StudyOptions.pick`."""
+        return self.options.pick(quick, full, long)
 
     def generator(self, stream: int = 0) -> torch.Generator:
         """A source of random numbers of its own for each stream."""

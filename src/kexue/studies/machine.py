@@ -6,14 +6,9 @@ import platform
 
 import torch
 
-from kexue.provenance import processor
+from kexue import provenance
 
 
-def describe_machine() -> str:
-    """Processor, threads, versions."""
-    threads = torch.get_num_threads()
-    gpu = f"{torch.cuda.get_device_name()}; " if torch.cuda.is_available() else ""
-    return (
-        f"{gpu}{processor()}, {threads} thread{'s' if threads > 1 else ''}; "
-        f"Python {platform.python_version()}, torch {torch.__version__}"
-    )
+def describe_machine(device: str) -> str:
+    """Processor, the GPU if that is what was computed on, threads, versions."""
+    return f"{provenance.describe_machine(device)}; Python {platform.python_version()}, torch {torch.__version__}"

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from kexue.errors import DataError, OptionError, unknown
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,12 @@ class StudyOptions:
     def scale_option(self) -> str:
         """What asks for the scale on the command line, after a space; nothing for the full one."""
         return "" if self.scale == "full" else f" --{self.scale}"
+
+    def pick(self, quick: T, full: T, long: T | None = None) -> T:
+        """What the scale asks for; `full` where a long run is asked for and has nothing of its own."""
+        if self.scale == "long":
+            return full if long is None else long
+        return quick if self.quick else full
 
     def check_data(self, known: tuple[str, ...]) -> None:
         """Refuse a data set that the study does not use, and a folder that is not there."""

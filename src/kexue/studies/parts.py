@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-
 from kexue.studies.claims import Claim, add_verdicts
+from kexue.studies.frame import ask, begin, repeat
 from kexue.studies.lab import Lab
-from kexue.studies.machine import describe_machine
 from kexue.studies.options import StudyOptions
 from kexue.studies.page import Page
 from kexue.studies.pictures import Pictures
@@ -62,7 +59,8 @@ def run_parts(study: Study, options: StudyOptions, known_data: tuple[str, ...] =
 
 def _page(study: Study, lab: Lab, results: Mapping[str, Any]) -> Page:
     """Of the parts that have been measured."""
-    page = _begin(study, lab.options)
+    page = begin(study.title, lab.options)
+    ask(page, study.question, study.claimed)
     pictures = Pictures(lab.options.output, study.name)
     measured = [part for part in study.parts if _name(part) in results]
     claims = [claim for part in measured for claim in part.show(results[_name(part)], page, pictures)]
@@ -72,33 +70,10 @@ def _page(study: Study, lab: Lab, results: Mapping[str, Any]) -> Page:
         page.text(f"**Still to be measured by the command below: {', '.join(missing)}.**")
     if study.beyond:
         page.text(study.beyond)
-    _repeat(page, lab)
+    rest = f"{lab.seconds / 60:.1f} minutes of processor time; written by the study from {lab.path.name} beside it."
+    repeat(page, lab.name, lab.options, lab.device.type, [lab.seed], rest)
     return page
 
 
 def _name(part: Part) -> str:
     return part.__name__.rpartition(".")[2]
-
-
-def _begin(study: Study, options: StudyOptions) -> Page:
-    page = Page()
-    page.heading(study.title, 1)
-    if options.quick:
-        page.text("**A quick run, to see that it runs: the numbers below mean little.**")
-    page.heading("Question")
-    page.text(study.question)
-    page.heading("What the article claims")
-    page.text(study.claimed)
-    return page
-
-
-def _repeat(page: Page, lab: Lab) -> None:
-    page.heading("To repeat it")
-    options = lab.options
-    folders = "".join(f" --data {name}=FOLDER" for name in options.data)
-    page.code(f"kexue study {lab.name}{options.scale_option}{folders} --seed {options.seed} --device {lab.device.type}")
-    where = f"{torch.cuda.get_device_name()}, " if lab.device.type == "cuda" else ""
-    page.text(
-        f"""Seed {options.seed}; {lab.seconds / 60:.1f} minutes of processor time on {where}{describe_machine()};
-        {date.today()}. This page was written by the study; the numbers are in {lab.path.name} beside it."""
-    )

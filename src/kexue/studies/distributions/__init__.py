@@ -25,7 +25,7 @@ def run(options: StudyOptions) -> Path:
     """Measure, write the page, and return its path; raises for a data set that is not known or not there."""
     options.check_data(tuple(FOLDERS))
     began = time.monotonic()
-    sizes = QUICK if options.quick else FULL
+    sizes = options.pick(QUICK, FULL)
     seeds = tuple(range(options.seed, options.seed + sizes.num_seeds))
     findings = _measure(options, sizes, contenders(), seeds)
     drawn = _draw(options, sizes, findings)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from datetime import date
 from statistics import median
 
 from kexue.studies.distributions.attention import AttentionOutcome
@@ -11,7 +10,7 @@ from kexue.studies.distributions.contenders import Contender
 from kexue.studies.distributions.data import FOLDERS
 from kexue.studies.distributions.findings import Findings
 from kexue.studies.distributions.verdict import describe_accuracies
-from kexue.studies.machine import describe_machine
+from kexue.studies.frame import ask, begin, repeat
 from kexue.studies.options import StudyOptions
 from kexue.studies.page import Page, spread
 
@@ -21,10 +20,7 @@ FOCUS = "distributions-attention.png"
 
 def write(findings: Findings, options: StudyOptions, seeds: Sequence[int], drawn: bool, seconds: float) -> Page:
     """The whole page; `drawn` says whether the pictures lie beside it, `seconds` how long it all took."""
-    page = Page()
-    page.heading("Does the noise law matter?", 1)
-    if options.quick:
-        page.text("**A quick run, to see that it runs: the numbers below mean little.**")
+    page = begin("Does the noise law matter?", options)
     _question(page)
     _quadrature(page, findings)
     if drawn:
@@ -33,25 +29,25 @@ def write(findings: Findings, options: StudyOptions, seeds: Sequence[int], drawn
     _attention(page, findings, drawn)
     _cost(page, findings)
     _verdict(page, findings)
-    _repeat(page, options, seeds, seconds)
+    rest = f"""{seconds / 60:.1f} minutes; written by the study. Fashion-MNIST is Xiao et al. 2017 (10,000 examples to
+        learn from), the digits are scikit-learn's, WebNLG is the version with whole entities, one example for each
+        triple."""
+    repeat(page, "distributions", options, "cpu", seeds, rest)
     return page
 
 
 def _question(page: Page) -> None:
-    page.heading("Question")
-    page.text(
+    ask(
+        page,
         """Softmax is the law of argmax(loc + Gumbel noise). Another noise gives another map from locations to
         probabilities, with the same rights. Is any of them better than softmax: more accurate, better calibrated,
-        sparse where that helps? And what does it cost?"""
-    )
-    page.heading("What the article claims")
-    page.text(
+        sparse where that helps? And what does it cost?""",
         """Su Jianlin, [archives/9085](https://kexue.fm/archives/9085) (2022): p_i = P(argmax_j(loc_j + eps_j) = i)
         is a distribution for any noise; it keeps the order of the locations and does not change under a common
         shift; Gumbel noise gives softmax, the only closed form that the author found; other laws can be computed
         by a mean over quantiles of the noise. The article reports no experiment. It leaves open that noise bounded
         on both sides gives probabilities of exactly 0, and that exponential noise of either sign has a closed form
-        too; both are in [the guide](../distributions.md)."""
+        too; both are in [the guide](../distributions.md).""",
     )
 
 
@@ -194,14 +190,3 @@ def _verdict(page: Page, findings: Findings) -> None:
         page.text(describe_accuracies(data, findings.accuracies(data)))
     for length in (findings.lengths[0], findings.lengths[-1]):
         page.text(describe_accuracies(f"attention over {length} items", findings.attention_accuracies(length)))
-
-
-def _repeat(page: Page, options: StudyOptions, seeds: Sequence[int], seconds: float) -> None:
-    page.heading("To repeat it")
-    data = "".join(f" --data {name}=FOLDER" for name in options.data)
-    page.code(f"kexue study distributions{' --quick' if options.quick else ''}{data} --seed {options.seed}")
-    page.text(
-        f"""Seeds {", ".join(map(str, seeds))}; {seconds / 60:.1f} minutes on {describe_machine()}; {date.today()}.
-        This page was written by the study. Fashion-MNIST is Xiao et al. 2017 (10,000 examples to learn from), the
-        digits are scikit-learn's, WebNLG is the version with whole entities, one example for each triple."""
-    )

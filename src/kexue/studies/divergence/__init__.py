@@ -23,7 +23,7 @@ def run(options: StudyOptions) -> Path:
     """Train, measure, write the page, and return its path; raises for a data set that is not known or not there."""
     options.check_data(tuple(FOLDERS))
     began = time.monotonic()
-    sizes = QUICK if options.quick else LONG if options.long else FULL
+    sizes = options.pick(QUICK, FULL, LONG)
     seeds = tuple(range(options.seed, options.seed + sizes.num_seeds))
     trainings = [
         Training(name, data, variant, seed, sizes, options.device)

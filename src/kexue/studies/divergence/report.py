@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
 
+from kexue.ops.device import choose_device
 from kexue.studies.divergence.comparison import Comparison, compare
 from kexue.studies.divergence.sizes import Sizes
 from kexue.studies.divergence.trainings import Outcome
 from kexue.studies.divergence.variants import NONE, VARIANTS
-from kexue.studies.machine import describe_machine
+from kexue.studies.frame import ask, begin, repeat
 from kexue.studies.options import StudyOptions
 from kexue.studies.page import Page, spread
 
@@ -22,33 +22,29 @@ def write(
     seconds: float,
 ) -> Page:
     """The whole page; `seconds` is how long the study took this time."""
-    page = Page()
-    page.heading("Does a regulariser help, and which divergence?", 1)
-    if options.quick:
-        page.text("**A quick run, to see that it runs: the numbers below mean little.**")
+    page = begin("Does a regulariser help, and which divergence?", options)
     _question(page)
     for data in dict.fromkeys(key[0] for key in outcomes):
         of_data = {name: [outcomes[data, name, seed] for seed in seeds] for name in VARIANTS}
         _measured(page, data, compare(of_data, sizes.num_samples), sizes)
-    _repeat(page, options, sizes, seeds, seconds)
+    rest = f"{seconds / 60:.1f} minutes; written by the study from the counts in divergence.jsonl beside it."
+    repeat(page, "divergence", options, choose_device(options.device).type, seeds, rest)
     return page
 
 
 def _question(page: Page) -> None:
-    page.heading("Question")
-    page.text(
+    ask(
+        page,
         """R-Drop asks that two passes over a text, which differ by dropout, say the same; VAT and FGM ask for the same,
         or for the right answer, where the embeddings are moved a little in the worst direction. Does any of them help
         GPLinker? And by which divergence are two passes compared: the one that fits the multi-label loss, softmax KL,
-        or squares?"""
-    )
-    page.heading("What the articles claim")
-    page.text(
+        or squares?""",
         """Su Jianlin, [archives/9039](https://kexue.fm/archives/9039) (2022): for GlobalPointer the divergence is the
         sum of (sigmoid(s) - sigmoid(t)) (s - t); with it R-Drop gains a little, while the KL divergence of a softmax
         over the scores makes it worse. No table is given. For classification
         [archives/8496](https://kexue.fm/archives/8496) reports R-Drop, FGM and gradient penalty at 1 to 2.4 points
-        over none."""
+        over none.""",
+        claims="What the articles claim",
     )
 
 
@@ -95,15 +91,3 @@ def _verdict(comparisons: Mapping[str, Comparison]) -> str:
         ("Not to be told from none", noise),
     )
     return " ".join(f"{what}: {'; '.join(names) or 'nothing'}." for what, names in parts)
-
-
-def _repeat(page: Page, options: StudyOptions, sizes: Sizes, seeds: Sequence[int], seconds: float) -> None:
-    page.heading("To repeat it")
-    data = "".join(f" --data {name}=FOLDER" for name in options.data)
-    device = f" --device {options.device}" if options.device else ""
-    workers = f" --workers {options.workers}" if options.workers > 1 else ""
-    page.code(f"kexue study divergence{options.scale_option}{data} --seed {options.seed}{device}{workers}")
-    page.text(
-        f"""Seeds {", ".join(map(str, seeds))}; {seconds / 60:.1f} minutes on {describe_machine()}; {date.today()}. This
-        page was written by the study; the counts of every test document are in divergence.jsonl."""
-    )

@@ -28,7 +28,7 @@ def run(options: StudyOptions) -> Path:
     options.check_data(())
     began = time.monotonic()
     device = choose_device(options.device)
-    sizes = QUICK if options.quick else LONG if options.long else FULL
+    sizes = options.pick(QUICK, FULL, LONG)
     findings = _measure(options, sizes, device)
     drawn = _draw(options, findings)
     page = report.write(findings, options, sizes, device, drawn, time.monotonic() - began)

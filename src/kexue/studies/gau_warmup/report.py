@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
 
 import torch
 
+from kexue.studies.frame import ask, begin, repeat
 from kexue.studies.gau_warmup.branch import Setting, article_estimate, corrected_estimate, floor_estimate
 from kexue.studies.gau_warmup.findings import TRAINS, Findings, Run, depths, names, runs_of
 from kexue.studies.gau_warmup.sizes import Sizes
 from kexue.studies.gau_warmup.verdict import verdict
-from kexue.studies.machine import describe_machine
 from kexue.studies.options import StudyOptions
 from kexue.studies.page import Page, spread
 
@@ -23,10 +22,7 @@ def write(
     findings: Findings, options: StudyOptions, sizes: Sizes, device: torch.device, drawn: bool, seconds: float
 ) -> Page:
     """The whole page; `drawn` says whether the pictures lie beside it, `seconds` how long it all took."""
-    page = Page()
-    page.heading("Does a stack of gated attention units need warm-up?", 1)
-    if options.quick:
-        page.text("**A quick run, to see that it runs: the numbers below mean little.**")
+    page = begin("Does a stack of gated attention units need warm-up?", options)
     _question(page)
     _branch(page, findings, sizes.curves.dim, drawn)
     _kinds(page, findings)
@@ -35,23 +31,21 @@ def write(
     page.heading("Verdict")
     for sentence in verdict(findings):
         page.text(sentence)
-    _repeat(page, options, findings, device, seconds)
+    seeds = sorted({run.seed for run in findings.by_depth})
+    repeat(page, "gau-warmup", options, device.type, seeds, f"{seconds / 60:.1f} minutes; written by the study.")
     return page
 
 
 def _question(page: Page) -> None:
-    page.heading("Question")
-    page.text(
+    ask(
+        page,
         """A deep stack with the norm after each sum, x <- norm(x + F(x)), is hard to train if F is a Transformer's: one
         lets the learning rate rise slowly, or makes F small (DeepNorm). Is a gated attention unit so small by itself
-        that neither is needed?"""
-    )
-    page.heading("What the article claims")
-    page.text(
+        that neither is needed?""",
         """Su Jianlin, [archives/8990](https://kexue.fm/archives/8990) (2022): at the usual settings GAU(x) is almost
         two orders of magnitude smaller than x, s nu^6 / n for key dimension s and n tokens (0.011 for 128 and 512),
         since the attention is almost diagonal; so "Post Norm + Xavier" trains tens of layers without warm-up, hundreds
-        need no change, and with weights of 0.02 "in theory" tens of thousands. The article reports no experiment."""
+        need no change, and with weights of 0.02 "in theory" tens of thousands. The article reports no experiment.""",
     )
 
 
@@ -153,14 +147,3 @@ def _cell(findings: Findings, runs: Sequence[Run]) -> str:
         return "not run"
     learnt = sum(findings.outcome(run) == TRAINS for run in runs)
     return f"{spread([run.final for run in runs], 2)} ({learnt} of {len(runs)})"
-
-
-def _repeat(page: Page, options: StudyOptions, findings: Findings, device: torch.device, seconds: float) -> None:
-    page.heading("To repeat it")
-    page.code(f"kexue study gau-warmup{options.scale_option} --seed {options.seed} --device {device.type}")
-    where = torch.cuda.get_device_name(device) if device.type == "cuda" else describe_machine()
-    seeds = sorted({run.seed for run in findings.by_depth})
-    page.text(
-        f"""Seeds {", ".join(map(str, seeds))}; {seconds / 60:.1f} minutes on {where}; {date.today()}. This page was
-        written by the study."""
-    )

@@ -65,7 +65,7 @@ def run(options: StudyOptions) -> Path:
     """
     options.check_data(DATA)
     began = time.monotonic()
-    sizes = QUICK if options.quick else FULL
+    sizes = options.pick(QUICK, FULL)
     options.output.mkdir(parents=True, exist_ok=True)
     sentences = prepare(options.output / "sentences", options.data.get("conll04"), sizes.most)
     recipe = dict(sizes.recipe) | {"device": choose_device(options.device).type}

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import date
 from statistics import mean
 from typing import Any
 
+from kexue.studies.frame import ask, begin, repeat
 from kexue.studies.heads.contenders import ENTITIES, RELATIONS, Contender
 from kexue.studies.heads.costs import ALL_PAIRS, Cost
 from kexue.studies.heads.runs import Outcome
-from kexue.studies.machine import describe_machine
 from kexue.studies.options import StudyOptions
 from kexue.studies.page import Page, spread
 
@@ -27,10 +26,7 @@ def write(
     seconds: float,
 ) -> Page:
     """The whole page."""
-    page = Page()
-    page.heading("Which head?", 1)
-    if options.quick:
-        page.text("**A quick run, to see that it runs: the numbers below mean little.**")
+    page = begin("Which head?", options)
     _question(page)
     by_name = _by_name(outcomes)
     _relations(page, by_name, data, recipe)
@@ -38,7 +34,10 @@ def write(
     _entities(page, by_name)
     _costs(page, costs)
     _verdict(page, by_name, costs)
-    _repeat(page, outcomes, options, data, seconds)
+    trained = "; ".join(f"{count} on {where}" for where, count in Counter(run.machine for run in outcomes).items())
+    rest = f"""{seconds / 60:.1f} minutes for what was not there yet, and costs. Trainings: {trained or "none yet"}. The
+        study wrote this page from runs.jsonl and costs.json beside it."""
+    repeat(page, "heads", options, recipe["device"], sorted({run.seed for run in outcomes}) or [options.seed], rest)
     return page
 
 
@@ -50,20 +49,18 @@ def _by_name(outcomes: Sequence[Outcome]) -> dict[tuple[str, str], list[Outcome]
 
 
 def _question(page: Page) -> None:
-    page.heading("Question")
-    page.text(
+    ask(
+        page,
         """On the same encoder, the same sentences and the same trainer: which head finds the most, and what does it
         cost? What do rotary positions bring, what the query and key of its own that the standard GlobalPointer has for
-        every label, what the links of ends, what the telling apart of subjects and objects?"""
-    )
-    page.heading("What the articles claim")
-    page.text(
+        every label, what the links of ends, what the telling apart of subjects and objects?""",
         """Su Jianlin, [archives/8888](https://kexue.fm/archives/8888) (2022), on LIC2019 with BERT base: CasRel 82.20,
         GPLinker standard 82.72, efficient 82.68; training 15 % slower than CasRel, decoding nearly twice as fast;
         subjects and objects apart or merged make no clear difference; where no spans are nested the links of starts
         would do. [archives/8373](https://kexue.fm/archives/8373) (2021): without rotary positions GlobalPointer falls
         from 95.5 to 62.6 on the People's Daily; with them it equals a CRF on flat entities and is better on nested
-        ones."""
+        ones.""",
+        claims="What the articles claim",
     )
 
 
@@ -185,17 +182,3 @@ def _interval(runs: Sequence[Outcome]) -> str:
 
 def _encoder(recipe: Mapping[str, Any]) -> str:
     return str(recipe["encoder"]).rsplit("/", 1)[-1]
-
-
-def _repeat(page: Page, outcomes: Sequence[Outcome], options: StudyOptions, data: str, seconds: float) -> None:
-    page.heading("To repeat it")
-    folders = "" if data == "phee" else f" --data {data}=FOLDER"
-    device = f" --device {options.device}" if options.device else ""
-    workers = f" --workers {options.workers}" if options.workers > 1 else ""
-    page.code(f"kexue study heads{options.scale_option}{folders}{device}{workers} --seed {options.seed}")
-    trained = "; ".join(f"{count} on {where}" for where, count in Counter(run.machine for run in outcomes).items())
-    page.text(
-        f"""{seconds / 60:.1f} minutes for what was not there yet, and costs, on {describe_machine()}; {date.today()}.
-        Trainings: {trained or "none yet"}. This page was written by the study from runs.jsonl and costs.json beside
-        it."""
-    )

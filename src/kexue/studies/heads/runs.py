@@ -134,7 +134,9 @@ def _measure(extractor: Extractor, gold: list[Document], run: Run) -> Outcome:
         }
     interval = part.headline.interval or (0.0, 0.0)
     seconds, steps = extractor.metrics["training_seconds"], extractor.metrics["steps"]
-    return Outcome(run.kind, run.contender.name, run.seed, f1, interval, seconds, steps, describe_machine())
+    return Outcome(
+        run.kind, run.contender.name, run.seed, f1, interval, seconds, steps, describe_machine(run.recipe["device"])
+    )
 
 
 def by_rule(extractor: Extractor) -> Extractor:
