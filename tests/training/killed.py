@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Any
 
 from rich.console import Console
@@ -35,9 +33,9 @@ PLACES: Places = {
 }
 
 
-def run(values: dict[str, Any], moment: Moment | None = None) -> int:
-    """Train in another process, killed at a moment if one is given; returns its exit code."""
-    return run_apart(_train, values, moment)
+def run(values: dict[str, Any], moment: Moment | None = None, processes: int = 1) -> int:
+    """Train in another process, or several, killed at a moment if one is given; returns the exit code."""
+    return run_apart(_train, values, moment, processes=processes)
 
 
 def start(values: dict[str, Any]) -> Any:
@@ -51,8 +49,3 @@ def _train(values: dict[str, Any], moment: Moment | None) -> None:
     kill_at(PLACES, moment)
     keep_log(run_module)
     run_module.train(ExtractionRecipe.from_values(values), console=Console(quiet=True))
-
-
-if __name__ == "__main__":
-    what, _, time = sys.argv[2].rpartition(" ")
-    _train(json.loads(sys.argv[1]), (what, int(time)) if what else None)

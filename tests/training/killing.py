@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 from collections.abc import Callable, Mapping
 from multiprocessing import get_context
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,12 +26,37 @@ Moment = tuple[str, int]  # what it is about to do, for which time
 Places = Mapping[str, tuple[Any, str]]  # what it can be about to do: an owner and the name of its function
 
 
-def run_apart(train: Callable[..., None], *arguments: Any) -> int:
-    """Call a function of a module in another process; returns its exit code."""
-    process = PROCESSES.Process(target=train, args=arguments)
-    process.start()
-    process.join()
-    return int(process.exitcode or 0)
+def run_apart(train: Callable[..., None], *arguments: Any, processes: int = 1) -> int:
+    """Call a function of a module in another process; returns its exit code.
+
+    Several make a group, as those that torchrun starts: when one fails, the others are ended.
+    """
+    group = [{}] if processes == 1 else group_of(processes)
+    running = [PROCESSES.Process(target=_call, args=(place, train, arguments)) for place in group]
+    for process in running:
+        process.start()
+    while alive := [process for process in running if process.exitcode is None]:
+        wait([process.sentinel for process in alive])
+        if failed := [process for process in running if process.exitcode]:
+            for process in alive:
+                process.kill()
+                process.join()
+            return int(failed[0].exitcode or 0)
+    return 0
+
+
+def group_of(processes: int) -> list[dict[str, str]]:
+    """What torchrun tells each process of a group on one machine."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    size = str(processes)
+    shared = {"WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    return [shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes)]
+
+
+def _call(environment: dict[str, str], train: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    os.environ.update(environment)
+    train(*arguments)
 
 
 def kill_at(places: Places, moment: Moment | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import signal
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 
 from kexue.manifest import MANIFEST
 from tests.training import killed
-from tests.training.tiny import read_json, run_module, save_data
+from tests.training.tiny import read_json, save_data
 
 CHANGES: dict[str, Any] = {
     "epochs": 2.5,
@@ -111,10 +110,8 @@ def test_a_training_killed_from_outside_at_random_times_ends_like_an_unbroken_on
 
 @pytest.mark.slow
 def test_two_processes_go_on_where_they_were_killed(values: dict[str, Any], tmp_path: Path):
-    values = {name: str(value) for name, value in values.items()}
-    outputs = tmp_path / "unbroken", tmp_path / "killed"
-    for output, moments in ((outputs[0], ["never"]), (outputs[1], ["take in a step 18", "never"])):
-        for moment in moments:
-            run = run_module("tests.training.killed", json.dumps(values | {"output": str(output)}), moment, processes=2)
-            assert (run.returncode == 0) == (moment == "never"), run.stderr
-    assert_same(outputs[1], outputs[0])
+    unbroken, broken = ({**values, "output": tmp_path / name} for name in ("unbroken", "broken"))
+    assert killed.run(unbroken, processes=2) == 0
+    assert killed.run(broken, ("take in a step", 18), processes=2) == -signal.SIGKILL
+    assert killed.run(broken, processes=2) == 0
+    assert_same(broken["output"], unbroken["output"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from kexue.errors import OptionError, TrainingError
 from kexue.training.generation.run import train
 from tests.training.generation import killed
 from tests.training.generation.tiny import TinyGAU, recipe, save_digits, values
-from tests.training.tiny import read_json, run_module
+from tests.training.tiny import read_json
 
 QUIET = Console(quiet=True)
 WEIGHTS = "network/model.safetensors"
@@ -96,8 +95,7 @@ def test_two_processes_train_as_one(data: Path, tmp_path: Path):
     for processes in (1, 2):
         output = tmp_path / str(processes)
         chosen = values(data, output, batch_size=8, dropout=0.0, max_grad_norm=1e6, conditional=True, flip=True)
-        run = run_module("tests.training.generation.killed", json.dumps(chosen), processes=processes)
-        assert run.returncode == 0, run.stderr
+        assert killed.run(chosen, processes=processes) == 0
     one, two = (load_file(tmp_path / str(processes) / WEIGHTS) for processes in (1, 2))
     assert_close(two, one, rtol=1e-3, atol=1e-5)
     one, two = (load_generator(tmp_path / str(processes)) for processes in (1, 2))

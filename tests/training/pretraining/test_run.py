@@ -32,7 +32,7 @@ from kexue.training.pretraining.trainer import guess_by_frequency, measure_dev
 from tests.training.killing import Moment
 from tests.training.pretraining import killed
 from tests.training.pretraining.tiny import chinese, english, recipe, save_texts, values
-from tests.training.tiny import read_json, run_module, save_data, tiny_recipe
+from tests.training.tiny import read_json, save_data, tiny_recipe
 
 QUIET = Console(quiet=True)
 WEIGHTS = "model.safetensors"
@@ -179,8 +179,7 @@ def test_two_processes_train_as_one(texts: Path, tmp_path: Path):
     """But for the mean of each half, which may hide a word more than the other."""
     for processes in (1, 2):
         chosen = values(texts, tmp_path / str(processes), epochs=6, dropout=0.0, max_grad_norm=1e6, ema=0.5)
-        run = run_module("tests.training.pretraining.killed", json.dumps(chosen), processes=processes)
-        assert run.returncode == 0, run.stderr
+        assert killed.run(chosen, processes=processes) == 0
     one, two = (read_json(tmp_path / str(processes) / MANIFEST)["metrics"] for processes in (1, 2))
     assert two["steps"] == one["steps"]
     assert two["dev"]["loss"] == pytest.approx(one["dev"]["loss"], rel=0.02)
@@ -189,8 +188,7 @@ def test_two_processes_train_as_one(texts: Path, tmp_path: Path):
 @pytest.mark.slow
 def test_two_processes_agree_on_the_steps_that_fit(texts: Path, tmp_path: Path):
     chosen = values(texts, tmp_path / "timed", epochs=None, minutes=0.05)
-    run = run_module("tests.training.pretraining.killed", json.dumps(chosen), processes=2)
-    assert run.returncode == 0, run.stderr
+    assert killed.run(chosen, processes=2) == 0
     assert read_json(tmp_path / "timed" / MANIFEST)["metrics"]["steps"] > 0
 
 

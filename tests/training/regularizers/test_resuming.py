@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 
 from tests.training import killed
 from tests.training.test_resume import assert_same
-from tests.training.tiny import read_json, run_module, save_data
+from tests.training.tiny import read_json, save_data
 
 CHANGES: dict[str, Any] = {
     "epochs": 2,
@@ -44,8 +43,7 @@ def test_two_processes_are_regularized_as_one(plain_encoder: Path, tmp_path: Pat
     for processes in (1, 2):
         values = {"encoder": str(plain_encoder), "regularizer": ["fgm"], "hidden_dropout": 0.0} | data | CHANGES
         values |= {"packing": 0.0, "output": tmp_path / str(processes)}
-        run = run_module("tests.training.killed", json.dumps(values, default=str), "never", processes=processes)
-        assert run.returncode == 0, run.stderr
+        assert killed.run(values, processes=processes) == 0
         logs.append([e["loss"] for e in read_json(tmp_path / f"{processes}.log.json") if "loss" in e])
     assert logs[0] == pytest.approx(logs[1], rel=1e-3)
 
@@ -54,13 +52,7 @@ def test_two_processes_are_regularized_as_one(plain_encoder: Path, tmp_path: Pat
 @pytest.mark.parametrize("regularizer", [["rdrop", "vat", "pgd"]])
 def test_two_processes_go_on_where_they_were_killed(encoder: Path, tmp_path: Path, regularizer: list[str]):
     values = {"encoder": str(encoder), "regularizer": regularizer} | save_data(tmp_path, train=24) | CHANGES
-    for output, moments in (("unbroken", ["never"]), ("killed", ["take in a step 4", "never"])):
-        for moment in moments:
-            run = run_module(
-                "tests.training.killed",
-                json.dumps(values | {"output": tmp_path / output}, default=str),
-                moment,
-                processes=2,
-            )
-            assert (run.returncode == 0) == (moment == "never"), run.stderr
+    assert killed.run(values | {"output": tmp_path / "unbroken"}, processes=2) == 0
+    assert killed.run(values | {"output": tmp_path / "killed"}, ("take in a step", 4), 2) == -signal.SIGKILL
+    assert killed.run(values | {"output": tmp_path / "killed"}, processes=2) == 0
     assert_same(tmp_path / "killed", tmp_path / "unbroken")
