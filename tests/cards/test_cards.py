@@ -33,14 +33,9 @@ from kexue.training.pretraining.recipe import PretrainingRecipe
 from kexue.training.pretraining.run import pretrain
 from tests.extraction.tiny import tiny_checkpoint
 from tests.training.generation.tiny import SIZES
-from tests.training.tiny import fit, read_json, sentences
+from tests.training.tiny import read_json, sentences
 
 QUIET = Console(quiet=True)
-
-
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fit(tmp_path_factory.mktemp("carded"))
 
 
 @pytest.fixture

@@ -6,12 +6,10 @@ import io
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from kexue.cli.main import main
-from tests.training.tiny import fit
 
 
 @dataclass(frozen=True)
@@ -48,13 +46,3 @@ def kexue(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[b
         return Outcome(code, written.out.decode(), written.err.decode())
 
     return run
-
-
-@pytest.fixture(scope="session")
-def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fit(tmp_path_factory.mktemp("fitted"))
-
-
-@pytest.fixture(scope="session")
-def gold(fitted: Path) -> Path:
-    return fitted.parent / "gold.jsonl"

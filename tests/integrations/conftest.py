@@ -1,4 +1,4 @@
-"""A Ray of two CPUs that runs in the background, and a model that knows ten sentences: a folder, and one to ask."""
+"""A Ray of two CPUs that runs in the background, and the tiny model that knows ten sentences, to be asked."""
 
 from __future__ import annotations
 
@@ -10,12 +10,6 @@ from typing import Any
 import pytest
 
 from kexue.pipelines.extractor import Extractor
-from tests.training.tiny import fit
-
-
-@pytest.fixture(scope="session")
-def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fit(tmp_path_factory.mktemp("fitted"))
 
 
 @pytest.fixture

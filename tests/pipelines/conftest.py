@@ -1,4 +1,4 @@
-"""A tiny model that knows ten real sentences by heart, its windows shorter than they are."""
+"""The tiny model that knows ten sentences by heart, to be asked."""
 
 from __future__ import annotations
 
@@ -7,12 +7,6 @@ from pathlib import Path
 import pytest
 
 from kexue.pipelines.extractor import Extractor
-from tests.training.tiny import fit
-
-
-@pytest.fixture(scope="session")
-def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fit(tmp_path_factory.mktemp("fitted"))
 
 
 @pytest.fixture

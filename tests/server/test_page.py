@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from kexue.diffusion.checkpoint import save_generator
-from tests.pipelines.conftest import fitted as fitted
 from tests.server.conftest import tiny_generator
 from tests.server.running import running
 from tests.training.tiny import sentences

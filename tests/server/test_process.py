@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.cli.conftest import Command, kexue  # noqa: F401  (a fixture)
 from tests.extraction.tiny import TEXTS
 from tests.server.running import running
-from tests.training.tiny import run_module
 
 TEXT = " ".join(TEXTS) * 40
 
@@ -47,29 +47,29 @@ def test_a_client_that_leaves_does_not_stop_the_service(model_folder: Path):
         assert float(worked[1]) < 5 * 30
 
 
-@pytest.mark.slow
-def test_a_port_that_is_taken_and_a_folder_that_is_no_model_are_told_in_one_line(model_folder: Path, tmp_path: Path):
+def test_a_port_that_is_taken_and_a_folder_that_is_no_model_are_told_in_one_line(
+    model_folder: Path,
+    tmp_path: Path,
+    kexue: Command,  # noqa: F811
+):
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        ended = run_module("kexue", "serve", str(model_folder), "--port", port, "--device", "cpu")
-        assert ended.returncode == 1
-        assert "in use" in ended.stderr
-    ended = run_module("kexue", "serve", str(tmp_path))
-    assert ended.returncode == 2
-    assert "is not a finished kexue model" in ended.stderr
-    ended = run_module("kexue", "serve", str(model_folder), f"people={model_folder}", "--device", "cpu")
-    assert ended.returncode == 2
-    assert "two models are called 'people'" in ended.stderr
-    assert not any("Traceback" in line for line in ended.stderr.splitlines())
+        ended = kexue("serve", model_folder, "--port", taken.getsockname()[1], "--device", "cpu")
+    assert ended.code == 1
+    assert "in use" in ended.err and len(ended.err.splitlines()) == 1
+    assert "is not a finished kexue model" in kexue("serve", tmp_path).complaint
+    twice = kexue("serve", model_folder, f"people={model_folder}", "--device", "cpu")
+    assert "two models are called 'people'" in twice.complaint
 
 
-def test_a_file_of_keys_is_read_line_by_line_and_must_hold_one(model_folder: Path, tmp_path: Path):
+def test_a_file_of_keys_is_read_line_by_line_and_must_hold_one(
+    model_folder: Path,
+    tmp_path: Path,
+    kexue: Command,  # noqa: F811
+):
     (tmp_path / "keys").write_text("one\n\n two \n", encoding="utf-8")
     with running(str(model_folder), "--api-keys", str(tmp_path / "keys")) as service:
         assert httpx.get(f"{service.address}/models").status_code == 401
         allowed = httpx.get(f"{service.address}/models", headers={"authorization": "Bearer two"})
         assert allowed.status_code == 200
     (tmp_path / "keys").write_text("\n", encoding="utf-8")
-    ended = run_module("kexue", "serve", str(model_folder), "--api-keys", str(tmp_path / "keys"))
-    assert ended.returncode == 2
-    assert "holds no key" in ended.stderr
+    assert "holds no key" in kexue("serve", model_folder, "--api-keys", tmp_path / "keys").complaint

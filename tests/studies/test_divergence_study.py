@@ -87,7 +87,7 @@ def test_a_data_set_it_does_not_know_is_refused(tmp_path: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.long), 2])
 def test_a_quick_run_writes_its_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int):
     monkeypatch.setattr(
         "kexue.studies.divergence.VARIANTS", {name: VARIANTS[name] for name in (NONE, "R-Drop, sigmoid")}
