@@ -78,7 +78,7 @@ def check_comparisons(found: Sequence[Comparison]) -> None:
 def test_all_benchmarks_are_listed_with_their_first_sentence(capsys: pytest.CaptureFixture[str]):
     main([])
     printed = capsys.readouterr().out
-    alone = {"image_samplers", "joined", "occurrence", "suggestions"}
+    alone = {"image_samplers", "joined", "occurrence", "suggestions", "thresholds"}
     assert {*BENCHMARKS, *alone} == summaries().keys()
     for summary in summaries().values():
         assert summary in printed
