@@ -155,6 +155,15 @@ def test_integers_are_refused() -> None:
         perturbed_argmax_probs(torch.zeros(3, dtype=torch.long), Gumbel())
 
 
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [([0.0, math.nan], "NaN"), ([math.inf, 0.0], r"\+inf"), ([-math.inf, -math.inf], "only -inf")],
+)
+def test_values_that_are_no_locations_are_named(row: list[float], said: str) -> None:
+    with pytest.raises(OptionError, match=f"loc holds {said};"):
+        perturbed_argmax_probs(torch.tensor([[0.0, 1.0], row]), Normal())
+
+
 @pytest.mark.parametrize("num_points", sorted({enough_points(degree) for degree in range(1, 200)}))
 def test_chebyshev_points_hold_polynomials_exactly_and_spreading_is_the_transpose(num_points: int) -> None:
     inner, outer = factors(num_points)
