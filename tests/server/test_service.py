@@ -7,6 +7,7 @@ import io
 import json
 import random
 import string
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -122,16 +123,21 @@ def test_a_body_that_is_too_large_is_refused_whether_or_not_it_says_so(serve: Se
 
 def test_more_than_can_be_done_in_time_is_503_at_once_with_retry_after(serve: Serve, monkeypatch: pytest.MonkeyPatch):
     client = serve(latency=0.2)
-    host = client.app.state.hosts["people"]
-    answer = host.batcher.work
-    monkeypatch.setattr(host.batcher, "work", lambda items: (time.sleep(1.0), answer(items))[1])
-    with ThreadPoolExecutor(4) as pool:
+    batcher = client.app.state.hosts["people"].batcher
+    answer, begun, go_on = batcher.work, threading.Event(), threading.Event()
+
+    def wait(items: list[Any]) -> Any:
+        begun.set()
+        assert go_on.wait(60)
+        return answer(items)
+
+    monkeypatch.setattr(batcher, "work", wait)
+    with ThreadPoolExecutor(1) as pool:
         busy = pool.submit(client.post, "/extract", json={"text": "a" * 10_000})
-        time.sleep(0.3)
-        monkeypatch.setattr(host.batcher, "rate", 100.0)
-        began = time.monotonic()
-        refused = client.post("/extract", json={"text": "b"})
-        assert time.monotonic() - began < 0.5
+        assert begun.wait(60)
+        monkeypatch.setattr(batcher, "rate", 100.0)
+        refused = client.post("/extract", json={"text": "b"})  # while the other is still being answered
+        go_on.set()
         assert refused.status_code == 503
         assert int(refused.headers["retry-after"]) >= 1
         assert busy.result().status_code == 200
