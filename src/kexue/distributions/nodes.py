@@ -81,7 +81,7 @@ def window(
     noise: Noise, points: Tensor, weights: Tensor, line: Line, accuracy: Accuracy, zooms: int = 1
 ) -> tuple[Tensor, Tensor, Tensor]:
     """First and last u that count, and the rate at which M falls off, each [rows, 1]; looked at `zooms` times."""
-    log_count = weights.sum(-1, keepdim=True).clamp(min=1).log()
+    log_count = math.log(max(1.0, float(weights.sum(-1).amax())))
     first, last = _outer_window(noise, line, accuracy, log_count)
     for _ in range(zooms):
         u = _between(first, last, NUM_LOOKS_HEAVY if noise.heavy_tailed else NUM_LOOKS)
@@ -95,7 +95,7 @@ def window(
     return first, last, _rate(u, log_cdf, accuracy.nats)
 
 
-def _kept(noise: Noise, line: Line, u: Tensor, log_cdf: Tensor, log_count: Tensor, accuracy: Accuracy) -> Tensor:
+def _kept(noise: Noise, line: Line, u: Tensor, log_cdf: Tensor, log_count: float, accuracy: Accuracy) -> Tensor:
     """Where the integrand of some class that counts is within the tolerance of its own peak."""
     nats, log_slope = accuracy.nats, line.log_slope(u)
     ladder = torch.linspace(0, 1, RUNGS if noise.log_concave else 1, dtype=u.dtype, device=u.device)
@@ -107,17 +107,17 @@ def _kept(noise: Noise, line: Line, u: Tensor, log_cdf: Tensor, log_count: Tenso
     kept = ((exponents > peaks - nats) & counts).any(1)
     if noise.log_concave:
         return kept
-    deepest = 1 - noise.log_survival_standard(upper_end(noise, float(log_count.max())) - line.low)
+    deepest = 1 - noise.log_survival_standard(upper_end(noise, log_count) - line.low)
     return kept | (log_cdf > -(nats + deepest.clamp(max=accuracy.depth)))
 
 
-def _outer_window(noise: Noise, line: Line, accuracy: Accuracy, log_count: Tensor) -> tuple[Tensor, Tensor]:
+def _outer_window(noise: Noise, line: Line, accuracy: Accuracy, log_count: float) -> tuple[Tensor, Tensor]:
     """A window certainly wide enough: more classes than two can only move and narrow it."""
     nats = accuracy.nats
-    high = torch.full_like(line.low, upper_end(noise, nats + float(log_count.max())))
+    high = torch.full_like(line.low, upper_end(noise, nats + log_count))
     deepest = min(accuracy.depth, float((1 - noise.log_survival_standard(high - line.low)).max()))
     if noise.heavy_tailed:  # far classes win by the far tail alone
-        high = torch.full_like(high, upper_end(noise, nats + deepest + float(log_count.max())))
+        high = torch.full_like(high, upper_end(noise, nats + deepest + log_count))
     floor = torch.full_like(high, lower_end(noise, nats + deepest))
     if not noise.log_concave:
         return line.u_below(floor), line.u_above(high)
