@@ -53,11 +53,12 @@ def test_a_port_that_is_taken_and_a_folder_that_is_no_model_are_told_in_one_line
     kexue: Command,  # noqa: F811
 ):
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        ended = kexue("serve", model_folder, "--port", taken.getsockname()[1], "--device", "cpu")
+        port = taken.getsockname()[1]
+        ended = kexue("serve", tmp_path / "not even looked at", "--port", port, "--device", "cpu")
     assert ended.code == 1
-    assert "in use" in ended.err and len(ended.err.splitlines()) == 1
-    assert "is not a finished kexue model" in kexue("serve", tmp_path).complaint
-    twice = kexue("serve", model_folder, f"people={model_folder}", "--device", "cpu")
+    assert f"in use: 127.0.0.1, port {port};" in ended.err and len(ended.err.splitlines()) == 1
+    assert "is not a finished kexue model" in kexue("serve", tmp_path, "--port", 0).complaint
+    twice = kexue("serve", model_folder, f"people={model_folder}", "--port", 0, "--device", "cpu")
     assert "two models are called 'people'" in twice.complaint
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import socket
 from collections.abc import Callable
@@ -14,25 +15,37 @@ from kexue.server.connections import PatientProtocol
 BACKLOG = 1024  # connections that the system keeps waiting
 
 
-def run(app: FastAPI, host: str, port: int, *, timeout: float, announce: Callable[[str], object]) -> None:
-    """Serve until SIGINT or SIGTERM; `announce` is told the address once it takes connections.
+def reserve(host: str, port: int) -> socket.socket:
+    """The address, held before models are loaded for it; connections are taken by `run` only.
 
-    Raises OSError where the address cannot be had.
+    Raises OSError where it cannot be had.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, port), family=family, backlog=BACKLOG) as listening:
-        shown = f"[{host}]" if family == socket.AF_INET6 else host
-        announce(f"http://{shown}:{listening.getsockname()[1]}")
-        config = uvicorn.Config(
-            app,
-            http=PatientProtocol,
-            log_level="warning",
-            timeout_keep_alive=5,
-            timeout_graceful_shutdown=round(timeout) + 1,
-            server_header=False,
-        )
-        spare_the_collector()
-        uvicorn.Server(config).run(sockets=[listening])
+    held = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        held.bind((host, port))
+    except OSError as error:
+        held.close()
+        remedy = "; another --port may be free" if error.errno == errno.EADDRINUSE else ""
+        raise OSError(error.errno, f"{error.strerror}: {host}, port {port}{remedy}") from None
+    return held
+
+
+def run(app: FastAPI, held: socket.socket, *, timeout: float, announce: Callable[[str], object]) -> None:
+    """Serve until SIGINT or SIGTERM; `announce` is told the address once it takes connections."""
+    held.listen(BACKLOG)
+    host, port = held.getsockname()[:2]
+    announce(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+    config = uvicorn.Config(
+        app,
+        http=PatientProtocol,
+        log_level="warning",
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=round(timeout) + 1,
+        server_header=False,
+    )
+    spare_the_collector()
+    uvicorn.Server(config).run(sockets=[held])
 
 
 def spare_the_collector() -> None:

@@ -48,7 +48,7 @@ def serve(
     try:
         from kexue.server.app import create_app
         from kexue.server.hosts import load_hosts
-        from kexue.server.run import run
+        from kexue.server.run import reserve, run
         from kexue.server.settings import Settings
     except ModuleNotFoundError as error:
         raise OptionError(f"{error.name} is missing: pip install 'kexue[serve]'") from None
@@ -56,15 +56,15 @@ def serve(
     settings = Settings(
         latency=latency, timeout=timeout, api_keys=keys, origins=tuple(cors or ()), label_studio=label_studio
     )
-    hosts = load_hosts(models, latency=latency, device=device, dtype=dtype, compile=compile)
-    names = ", ".join(hosts)
-    run(
-        create_app(hosts, settings),
-        host,
-        port,
-        timeout=timeout,
-        announce=lambda address: err.print(f"serving {names} on {address}", highlight=False, markup=False),
-    )
+    with reserve(host, port) as held:
+        hosts = load_hosts(models, latency=latency, device=device, dtype=dtype, compile=compile)
+        names = ", ".join(hosts)
+        run(
+            create_app(hosts, settings),
+            held,
+            timeout=timeout,
+            announce=lambda address: err.print(f"serving {names} on {address}", highlight=False, markup=False),
+        )
 
 
 def read_keys(path: Path) -> tuple[str, ...]:
