@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kexue.errors import DataError, OptionError
 from kexue.studies import StudyOptions, run_study
+from kexue.studies.claims import FAILS, HOLDS, OPEN
 from kexue.studies.divergence import trainings
 from kexue.studies.divergence.comparison import compare
 from kexue.studies.divergence.data import Parts
+from kexue.studies.divergence.report import CLAIMS, judged
 from kexue.studies.divergence.sizes import QUICK
 from kexue.studies.divergence.trainings import Outcome, Training, run_all
 from kexue.studies.divergence.variants import NONE, VARIANTS
@@ -54,8 +57,21 @@ def test_seeds_are_pooled_and_shown_one_by_one():
     assert only.f1 == 0.5
 
 
+@pytest.mark.parametrize(
+    ("gain", "dev", "verdict"), [(1, 0.6, HOLDS), (-1, 0.4, FAILS), (1, 0.4, OPEN), (-1, 0.6, OPEN), (0, 0.6, OPEN)]
+)
+def test_a_claim_is_decided_where_test_is_beyond_noise_and_dev_agrees(gain: int, dev: float, verdict: str):
+    counts = [[1, 2, 3]] * 40
+    other = [[1 + gain, 2, 3]] * 40
+    compared = compare({NONE: [outcome(NONE, counts)], "FGM": [replace(outcome("FGM", other), dev_f1=dev)]}, 200)
+    (claim,) = judged("toy", compared)
+    assert claim.verdict == verdict
+    assert "toy, FGM: test" in claim.because and "1 seed" in claim.because
+
+
 def test_all_variants_are_recipes_that_can_be_made():
     assert VARIANTS[NONE] is None
+    assert {variant for _, variant, _ in CLAIMS} <= VARIANTS.keys()
     assert all(len(make_regularizers(values)) == 1 for name, values in VARIANTS.items() if name != NONE)
 
 

@@ -6,7 +6,6 @@ goes on from there. What is compared is in `variants`, a training in `trainings`
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from kexue.studies.divergence import report
@@ -22,7 +21,6 @@ RECORDS = "divergence.jsonl"
 def run(options: StudyOptions) -> Path:
     """Train, measure, write the page, and return its path; raises for a data set that is not known or not there."""
     options.check_data(tuple(FOLDERS))
-    began = time.monotonic()
     sizes = options.pick(QUICK, FULL, LONG)
     seeds = tuple(range(options.seed, options.seed + sizes.num_seeds))
     trainings = [
@@ -32,7 +30,7 @@ def run(options: StudyOptions) -> Path:
         for variant in VARIANTS
     ]
     outcomes = run_all(trainings, options.output / RECORDS, options.workers, options.say)
-    page = report.write(outcomes, options, sizes, seeds, time.monotonic() - began)
+    page = report.write(outcomes, options, sizes, seeds)
     return page.write(options.output / "divergence.md")
 
 
