@@ -67,9 +67,9 @@ def _measured(page: Page, data: str, comparisons: Mapping[str, Comparison], size
     page.text(
         f"""Strict F1 of relations, in points; GPLinker, efficient scorers, on {sizes.encoder}; {sizes.epochs} epochs,
         the best of them by dev, everything else as `kexue train` does it but without packing. Dev, by the rule "every
-        score above 0", and test, by thresholds: mean and standard deviation over the seeds. Interval and gain: counts of all seeds together, with the 95%
-        interval over resamples of the test documents, the same for all variants. Time: median seconds of a training, of
-        the processor where it is trained there, as a multiple of none's."""
+        score above 0", and test, by thresholds: mean and standard deviation over the seeds. Interval and gain: counts
+        of all seeds together, with the 95% interval over resamples of the test documents, the same for all variants.
+        Time: median seconds of a training, of the processor where it is trained there, as a multiple of none's."""
     )
     page.table(
         ["variant", "dev", "test", "95% interval", "gain over none", "its 95% interval", "time"],
