@@ -359,3 +359,19 @@ def test_the_step_before_the_first_is_the_data_however_time_was_rounded():
 def test_parameters_that_make_no_schedule_are_refused(make, message: str):
     with pytest.raises(OptionError, match=message):
         make()
+
+
+class Turning(Schedule):
+    """Whose noise grows until t = 0.3 and then falls."""
+
+    def log_alpha(self, t: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(t)
+
+    def log_sigma(self, t: torch.Tensor) -> torch.Tensor:
+        return (1 - (t - 0.3).square()).log()
+
+
+def test_a_schedule_that_turns_is_refused_with_the_time_at_which_it_does():
+    with pytest.raises(OptionError, match=r"has to fall all the way; it does not at t=0\.375$"):
+        Turning()  # looked at in sixteenths, of which the sixth is the first that is quieter than the one before
+
