@@ -374,4 +374,3 @@ class Turning(Schedule):
 def test_a_schedule_that_turns_is_refused_with_the_time_at_which_it_does():
     with pytest.raises(OptionError, match=r"has to fall all the way; it does not at t=0\.375$"):
         Turning()  # looked at in sixteenths, of which the sixth is the first that is quieter than the one before
-
