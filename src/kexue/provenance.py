@@ -124,7 +124,9 @@ def describe_machine(device: str = "cpu") -> str:
     import torch
 
     gpu = f"{torch.cuda.get_device_name()}, " if device.startswith("cuda") and torch.cuda.is_available() else ""
-    return f"{gpu}{processor()}, {torch.get_num_threads()} threads, {platform.system()} {platform.machine()}"
+    threads = torch.get_num_threads()
+    system = f"{platform.system()} {platform.machine()}"
+    return f"{gpu}{processor()}, {threads} thread{'s' if threads > 1 else ''}, {system}"
 
 
 def processor() -> str:
