@@ -83,5 +83,5 @@ def test_versions_machine_and_time_are_those_of_this_process():
     origin = describe_origin({}, content="abc")
     assert origin["versions"]["torch"] == torch.__version__.split("+")[0] or torch.__version__
     assert origin["versions"]["python"] == platform.python_version()
-    assert f"{torch.get_num_threads()} threads" in origin["machine"]
+    assert f"{torch.get_num_threads()} thread" in origin["machine"]
     assert origin["begun"].endswith("+00:00") and origin["content"] == "abc" and origin["data"] == []
