@@ -7,12 +7,16 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import jaxtyping
 import pytest
 from filelock import FileLock
 from jaxtyping import install_import_hook
+
+if TYPE_CHECKING:
+    from kexue.pipelines.extractor import Extractor
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -65,6 +69,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fitted(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy for each worker, to which commands may add what they measure."""
     return shutil.copytree(trained.parent, tmp_path_factory.mktemp("fitted") / "copy") / trained.name
+
+
+@pytest.fixture
+def extractor(fitted: Path) -> Extractor:
+    """The same, to be asked."""
+    from kexue.pipelines.extractor import Extractor
+
+    return Extractor.from_pretrained(fitted, device="cpu")
 
 
 @pytest.fixture(scope="session")

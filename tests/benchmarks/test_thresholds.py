@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kexue.benchmarks.thresholds import WAYS, Candidates, _splits, compare, counted, f1, main
-from kexue.extraction.decision import Judged
+from kexue.extraction.decision import Calibration, Judged
 
 
 def judged(scores: list[float], correct: list[bool], gold: int) -> Judged:
@@ -32,7 +32,8 @@ def test_f1_counts_gold_that_no_candidate_has():
 
 def test_counting_takes_the_best_point_of_what_it_sees():
     seen = judged([3.0, 2.0, 1.0, -1.0], [True, True, False, False], 2)
-    assert f1(counted(seen, seen), seen) == 100
+    calibration = Calibration.fit(seen.scores, seen.correct)
+    assert f1(counted(calibration, seen, seen), seen) == 100
 
 
 def test_every_way_is_measured_on_the_same_splits_again():

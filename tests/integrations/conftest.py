@@ -1,20 +1,12 @@
-"""A Ray of two CPUs that runs in the background, and the tiny model that knows ten sentences, to be asked."""
+"""A Ray of two CPUs that runs in the background."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-from kexue.pipelines.extractor import Extractor
-
-
-@pytest.fixture
-def extractor(fitted: Path) -> Extractor:
-    return Extractor.from_pretrained(fitted, device="cpu")
 
 
 @pytest.fixture(scope="session")

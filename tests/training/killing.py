@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 from collections.abc import Callable, Mapping
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, NoReturn
+
+from kexue.benchmarks.peers.launch import free_port
 
 PROCESSES = get_context("forkserver")
 PROCESSES.set_forkserver_preload(
@@ -47,9 +48,7 @@ def run_apart(train: Callable[..., None], *arguments: Any, processes: int = 1) -
 
 def group_of(processes: int) -> list[dict[str, str]]:
     """What torchrun tells each process of a group on one machine."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
-    size = str(processes)
+    size, port = str(processes), str(free_port())
     shared = {"WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     return [shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes)]
 

@@ -10,13 +10,13 @@ any number of sentences, and not as far only as the training data went.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+from kexue.benchmarks.measuring.options import bare_parser
 from kexue.benchmarks.measuring.report import Report
 from kexue.data import demo_path
 from kexue.extraction.document import Document, Relation, Span
@@ -64,11 +64,7 @@ def _parts(documents: Sequence[Document], size: int) -> Iterator[Sequence[Docume
 
 def main(arguments: list[str]) -> None:
     """Measure a model on texts of more and more sentences."""
-    parser = argparse.ArgumentParser(
-        prog="python -m kexue.benchmarks.joined",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = bare_parser("joined", __doc__)
     parser.add_argument("model", help="folder of a trained extractor")
     parser.add_argument("data", nargs="?", type=Path, default=demo_path("phee", "dev"), help="annotated sentences")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1, 2, 5, 40], help="texts that are joined to one")

@@ -13,7 +13,6 @@ measured. Compared are
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,14 +20,16 @@ from pathlib import Path
 
 import numpy as np
 
+from kexue.benchmarks.measuring.options import bare_parser
 from kexue.benchmarks.measuring.report import Report
 from kexue.data import demo_path
-from kexue.extraction.decision import GRID, Bools, Calibration, Floats, Ints, Judged, best_thresholds
+from kexue.extraction.decision import GRID, Bools, Calibration, Counts, Floats, Ints, Judged, best_thresholds
 from kexue.extraction.document import Document
 from kexue.extraction.formats import read_documents
 from kexue.extraction.inference import find_candidates
 from kexue.extraction.judge import judge
 from kexue.extraction.links import close_gold
+from kexue.extraction.metrics.scores import f1_of
 from kexue.pipelines.extractor import Extractor
 from kexue.training.extraction.run import FLOOR
 
@@ -62,32 +63,35 @@ def find(extractor: Extractor, documents: Sequence[Document]) -> dict[str, Candi
     return {"entities": Candidates(entities), "relations": Candidates(relations)}
 
 
-def rule(chosen_on: Judged, used_on: Judged) -> Bools:
-    """Which of the candidates `used_on` are reported, [n]."""
+def rule(calibration: Calibration, chosen_on: Judged, used_on: Judged) -> Bools:
+    """Which of the candidates `used_on` are reported, [n]; the calibration is fitted to the others."""
     return used_on.scores.min(1, initial=np.inf) > 0
 
 
-def counted(chosen_on: Judged, used_on: Judged) -> Bools:
+def counted(calibration: Calibration, chosen_on: Judged, used_on: Judged) -> Bools:
     """The same, by the threshold that would have been best where it was chosen."""
-    calibration = Calibration.fit(chosen_on.scores, chosen_on.correct)
-    confidence = calibration(chosen_on.scores)
-    best = max(GRID, key=lambda threshold: f1(confidence >= threshold, chosen_on))
-    return calibration(used_on.scores) >= best
+    counts = Counts.of(calibration(chosen_on.scores), chosen_on).pooled
+    of_thresholds = np.stack([counts.right[0], counts.found[0], np.broadcast_to(counts.gold, GRID.shape)], -1)
+    return calibration(used_on.scores) >= GRID[f1_of(of_thresholds).argmax()]
 
 
-def expected(chosen_on: Judged, used_on: Judged) -> Bools:
+def expected(calibration: Calibration, chosen_on: Judged, used_on: Judged) -> Bools:
     """The same, by the thresholds of `kexue train`."""
-    calibration = Calibration.fit(chosen_on.scores, chosen_on.correct)
     thresholds = best_thresholds(calibration(chosen_on.scores), chosen_on)
     return calibration(used_on.scores) >= thresholds[used_on.label]
 
 
-WAYS: dict[str, Callable[[Judged, Judged], Bools]] = {"rule": rule, "counted": counted, "expected": expected}
+WAYS: dict[str, Callable[[Calibration, Judged, Judged], Bools]] = {
+    "rule": rule,
+    "counted": counted,
+    "expected": expected,
+}
 
 
 def f1(reported: Bools, judged: Judged) -> float:
     """In points, over all types."""
-    return float(200 * (reported & judged.correct).sum() / max(reported.sum() + judged.gold.sum(), 1))
+    counts = np.array([(reported & judged.correct).sum(), reported.sum(), judged.gold.sum()], np.float64)
+    return 100 * float(f1_of(counts))
 
 
 def compare(candidates: Candidates, size: int, splits: int, seed: int) -> dict[str, Floats]:
@@ -95,8 +99,9 @@ def compare(candidates: Candidates, size: int, splits: int, seed: int) -> dict[s
     found: dict[str, list[float]] = {name: [] for name in WAYS}
     for first, others in _splits(len(candidates.by_text), size, splits, seed):
         chosen_on, used_on = candidates.of(first), candidates.of(others)
+        calibration = Calibration.fit(chosen_on.scores, chosen_on.correct)
         for name, way in WAYS.items():
-            found[name].append(f1(way(chosen_on, used_on), used_on))
+            found[name].append(f1(way(calibration, chosen_on, used_on), used_on))
     return {name: np.array(values) for name, values in found.items()}
 
 
@@ -109,11 +114,7 @@ def _splits(num: int, size: int, splits: int, seed: int) -> Iterator[tuple[Ints,
 
 def main(arguments: list[str]) -> None:
     """A row for each kind and size."""
-    parser = argparse.ArgumentParser(
-        prog="python -m kexue.benchmarks.thresholds",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = bare_parser("thresholds", __doc__)
     parser.add_argument("model", help="folder of a trained extractor")
     parser.add_argument("dev", nargs="?", type=Path, default=demo_path("phee", "dev"), help="annotated sentences")
     parser.add_argument("--sizes", type=int, nargs="+", default=[25, 50, 115, 231, 480], help="sentences chosen on")

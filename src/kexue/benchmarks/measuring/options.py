@@ -13,13 +13,18 @@ from kexue.benchmarks.measuring.machine import Rates, describe, measure_rates
 from kexue.benchmarks.measuring.report import Report
 
 
-def make_parser(name: str, description: str | None) -> argparse.ArgumentParser:
-    """A parser with the shared options."""
-    parser = argparse.ArgumentParser(
+def bare_parser(name: str, description: str | None) -> argparse.ArgumentParser:
+    """A parser that knows its benchmark's name and shows its docstring as it stands."""
+    return argparse.ArgumentParser(
         prog=f"python -m kexue.benchmarks.{name}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def make_parser(name: str, description: str | None) -> argparse.ArgumentParser:
+    """The same with the options that all benchmarks of time share."""
+    parser = bare_parser(name, description)
     parser.add_argument("--threads", type=int, default=1, help="threads of every case (default 1)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds, of which the median counts (default 5)")
     parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn (default 0)")
