@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +10,9 @@ import pytest
 from kexue.errors import DataError, OptionError
 from kexue.studies import StudyOptions, run_study
 from kexue.studies.claims import FAILS, HOLDS, OPEN
-from kexue.studies.divergence import trainings
 from kexue.studies.divergence.comparison import compare
-from kexue.studies.divergence.data import Parts
 from kexue.studies.divergence.report import CLAIMS, judged
-from kexue.studies.divergence.sizes import QUICK
-from kexue.studies.divergence.trainings import Outcome, Training, run_all
+from kexue.studies.divergence.trainings import Outcome
 from kexue.studies.divergence.variants import NONE, VARIANTS
 from kexue.training.regularizers import make_regularizers
 
@@ -75,26 +71,6 @@ def test_all_variants_are_recipes_that_can_be_made():
     assert all(len(make_regularizers(values)) == 1 for name, values in VARIANTS.items() if name != NONE)
 
 
-def test_what_is_recorded_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    parts = Parts(Path("train"), Path("dev"), Path("test"))
-    wanted = [Training("toy", parts, variant, 0, QUICK, None) for variant in (NONE, "VAT")]
-    ran: list[str] = []
-
-    def run(self: Training) -> Outcome:
-        ran.append(self.variant)
-        if len(ran) == 2:
-            raise KeyboardInterrupt
-        return outcome(self.variant, [[1, 1, 1]])
-
-    monkeypatch.setattr(trainings.Training, "run", run)
-    with pytest.raises(KeyboardInterrupt):
-        run_all(wanted, tmp_path / "records.jsonl", 1, lambda line: None)
-    outcomes = run_all(wanted, tmp_path / "records.jsonl", 1, lambda line: None)
-    assert ran == [NONE, "VAT", "VAT"]
-    assert [json.loads(line)["variant"] for line in (tmp_path / "records.jsonl").read_text().splitlines()] == ran[:2]
-    assert list(outcomes) == [("toy", NONE, 0), ("toy", "VAT", 0)]
-
-
 def test_a_data_set_it_does_not_know_is_refused(tmp_path: Path):
     with pytest.raises(OptionError, match="Did you mean 'conll04'"):
         run_study("divergence", StudyOptions(tmp_path, data={"conll4": tmp_path}))
@@ -103,7 +79,7 @@ def test_a_data_set_it_does_not_know_is_refused(tmp_path: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.long), 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_a_quick_run_writes_its_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int):
     monkeypatch.setattr(
         "kexue.studies.divergence.VARIANTS", {name: VARIANTS[name] for name in (NONE, "R-Drop, sigmoid")}

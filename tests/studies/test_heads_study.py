@@ -18,7 +18,7 @@ from kexue.pipelines.extractor import Extractor
 from kexue.studies import StudyOptions, heads, run_study
 from kexue.studies.heads.contenders import ENTITIES, RELATIONS
 from kexue.studies.heads.data import MERGED, ROLES, TYPED, prepare
-from kexue.studies.heads.runs import Outcome, by_rule, make_all, without_ends
+from kexue.studies.heads.runs import by_rule, without_ends
 from kexue.training.extraction.recipe import ExtractionRecipe
 from tests.extraction.tiny import TEXTS, tiny_checkpoint
 
@@ -63,23 +63,6 @@ def test_without_the_links_of_ends_two_spans_are_joined_where_their_starts_are()
         }
     assert sum(len(item.candidates.triples) for item in starts) > sum(len(item.candidates.triples) for item in both)
     assert extractor.model.head.ends is not relaxed.model.head.ends
-
-
-def test_what_has_been_measured_is_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    made = []
-
-    def measure(run: heads.Run, *, folder: Path) -> Outcome:
-        made.append(run.key)
-        return Outcome(run.kind, run.contender.name, run.seed, {"strict": 0.5}, (0.4, 0.6), 1.0, 2, "a machine")
-
-    monkeypatch.setattr("kexue.studies.heads.runs.train_and_test", measure)
-    sentences = prepare(tmp_path, None, 2)
-    runs = [heads.Run("relations", contender, 0, sentences) for contender in RELATIONS[:3]]
-    first = list(make_all(runs[:2], tmp_path / "runs.jsonl", 1, lambda line: None))
-    again = list(make_all(runs, tmp_path / "runs.jsonl", 1, lambda line: None))
-    assert made == [run.key for run in runs]
-    assert [len(outcomes) for outcomes in first] == [0, 1, 2] and [len(outcomes) for outcomes in again] == [2, 3]
-    assert again[0] == first[-1] == again[-1][:2]
 
 
 @pytest.mark.slow

@@ -11,9 +11,10 @@ from pathlib import Path
 from kexue.studies.divergence import report
 from kexue.studies.divergence.data import FOLDERS, Parts, brought, from_package
 from kexue.studies.divergence.sizes import FULL, LONG, QUICK
-from kexue.studies.divergence.trainings import Training, run_all
+from kexue.studies.divergence.trainings import Outcome, Training
 from kexue.studies.divergence.variants import VARIANTS
 from kexue.studies.options import StudyOptions
+from kexue.studies.outcomes import outcomes_of
 
 RECORDS = "divergence.jsonl"
 
@@ -29,7 +30,7 @@ def run(options: StudyOptions) -> Path:
         for seed in seeds
         for variant in VARIANTS
     ]
-    outcomes = run_all(trainings, options.output / RECORDS, options.workers, options.say)
+    *_, outcomes = outcomes_of(trainings, Outcome, options.output / RECORDS, options)
     page = report.write(outcomes, options, sizes, seeds)
     return page.write(options.output / "divergence.md")
 

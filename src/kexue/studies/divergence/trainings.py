@@ -1,18 +1,12 @@
-"""Trainings that differ in their regulariser and seed alone, one after the other or several at a time."""
+"""Trainings that differ in their regulariser and seed alone."""
 
 from __future__ import annotations
 
-import json
-import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from rich.console import Console
 
 from kexue.extraction.formats import read_documents
@@ -24,6 +18,7 @@ from kexue.pipelines.extractor import Extractor
 from kexue.studies.divergence.data import Parts
 from kexue.studies.divergence.sizes import Sizes
 from kexue.studies.divergence.variants import VARIANTS
+from kexue.studies.outcomes import Key, TrainingOutcome
 from kexue.training.extraction.recipe import ExtractionRecipe
 from kexue.training.extraction.run import train
 
@@ -40,7 +35,7 @@ class Training:
     device: str | None
 
     @property
-    def key(self) -> tuple[str, str, int]:
+    def key(self) -> Key:
         """What it is known by."""
         return self.data, self.variant, self.seed
 
@@ -76,7 +71,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Outcome(TrainingOutcome):
     """Of one training: the best dev F1 of relations, seconds, and (correct, predicted, gold) of each test document.
 
     The seconds are the processor's where it is trained there, which other work on the machine does not lengthen.
@@ -90,44 +85,9 @@ class Outcome:
     counts: list[list[int]]
 
     @property
-    def key(self) -> tuple[str, str, int]:
+    def key(self) -> Key:
         """What the training is known by."""
         return self.data, self.variant, self.seed
 
-
-def run_all(
-    trainings: Sequence[Training], records: Path, workers: int, say: Callable[[str], None]
-) -> dict[tuple[str, str, int], Outcome]:
-    """The outcome of each; those that `records` holds are not run again, the others are added to it."""
-    known = {outcome.key: outcome for outcome in _recorded(records)}
-    missing = [training for training in trainings if training.key not in known]
-    for outcome in _run(missing, workers):
-        known[outcome.key] = outcome
-        say(
-            f"{outcome.data}, {outcome.variant}, seed {outcome.seed}: dev {outcome.dev_f1:.3f}, {outcome.seconds:.0f} s"
-        )
-        with records.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(outcome)) + "\n")
-    return {training.key: known[training.key] for training in trainings}
-
-
-def _recorded(records: Path) -> list[Outcome]:
-    records.parent.mkdir(parents=True, exist_ok=True)
-    lines = records.read_text("utf-8").splitlines() if records.exists() else []
-    return [Outcome(**json.loads(line)) for line in lines]
-
-
-def _run(trainings: Sequence[Training], workers: int) -> Iterator[Outcome]:
-    """As they are finished; in this process where there is but one worker."""
-    if workers == 1:
-        yield from (training.run() for training in trainings)
-        return
-    with ProcessPoolExecutor(workers, get_context("spawn"), _begin) as pool:
-        for future in as_completed([pool.submit(training.run) for training in trainings]):
-            yield future.result()
-
-
-def _begin() -> None:
-    """A worker has one thread, or all of them would wait for each other."""
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    torch.set_num_threads(1)
+    def __str__(self) -> str:
+        return f"{self.data}, {self.variant}, seed {self.seed}: dev {self.dev_f1:.3f}, {self.seconds:.0f} s"

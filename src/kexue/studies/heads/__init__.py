@@ -19,8 +19,9 @@ from kexue.studies.heads import report
 from kexue.studies.heads.contenders import ENTITIES, RELATIONS, Contender
 from kexue.studies.heads.costs import Cost, measure_all
 from kexue.studies.heads.data import Sentences, prepare
-from kexue.studies.heads.runs import Outcome, Run, make_all
+from kexue.studies.heads.runs import Outcome, Run
 from kexue.studies.options import StudyOptions
+from kexue.studies.outcomes import outcomes_of
 
 DATA = ("conll04", "minilm")
 
@@ -76,8 +77,8 @@ def run(options: StudyOptions) -> Path:
     options.say("trainings")
     path = options.output / "heads.md"
     runs = _runs(options, sizes, sentences, recipe)
-    for outcomes in make_all(runs, options.output / "runs.jsonl", options.workers, options.say):
-        page = report.write(outcomes, costs, options, sentences.name, recipe, time.monotonic() - began)
+    for outcomes in outcomes_of(runs, Outcome, options.output / "runs.jsonl", options):
+        page = report.write(list(outcomes.values()), costs, options, sentences.name, recipe, time.monotonic() - began)
         page.write(path)
     return path
 
@@ -85,7 +86,7 @@ def run(options: StudyOptions) -> Path:
 def _runs(options: StudyOptions, sizes: Sizes, sentences: Sentences, recipe: Mapping[str, Any]) -> list[Run]:
     """Seed by seed, so that what a stopped study has is fair to all."""
     return [
-        Run(kind, contender, seed, sentences, recipe)
+        Run(kind, contender, seed, sentences, options.output / "models", recipe)
         for seed in range(options.seed, options.seed + sizes.num_seeds)
         for kind, contenders in sizes.contenders.items()
         for contender in contenders
@@ -103,4 +104,4 @@ def _costs(options: StudyOptions, sizes: Sizes, sentences: Sentences, recipe: Ma
     return {name: Cost(**values) for name, values in json.loads(path.read_text("utf-8")).items()}
 
 
-__all__ = ["Outcome", "run"]
+__all__ = ["run"]

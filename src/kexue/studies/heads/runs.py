@@ -1,23 +1,17 @@
 """Trainings of every contender with every seed, and what each finds in the test sentences.
 
-Every outcome is a line of a file as soon as it is there: a study that was stopped goes on where it was, also on another
-machine. Several trainings may share a device; what they cost is measured elsewhere.
+Several may share a device; what they cost is measured elsewhere.
 """
 
 from __future__ import annotations
 
 import copy
-import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field
-from functools import partial
-from multiprocessing import get_context
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from torch import Tensor, nn
 
@@ -32,6 +26,7 @@ from kexue.pipelines.extractor import Extractor
 from kexue.studies.heads.contenders import Contender
 from kexue.studies.heads.data import Sentences
 from kexue.studies.machine import describe_machine
+from kexue.studies.outcomes import Key, TrainingOutcome
 from kexue.training.extraction.recipe import ExtractionRecipe
 from kexue.training.extraction.run import train
 
@@ -40,84 +35,62 @@ SURE = 100.0
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Outcome(TrainingOutcome):
     """Of one training: F1 on the test sentences by measure, with the interval of the first, the seconds, and where."""
 
     kind: str
     contender: str
     seed: int
-    f1: Mapping[str, float]
-    interval: tuple[float, float]
+    f1: dict[str, float]
+    interval: list[float]
     seconds: float
     steps: int
     machine: str
 
+    @property
+    def key(self) -> Key:
+        """What the training is known by."""
+        return self.kind, self.contender, self.seed
+
+    def __str__(self) -> str:
+        first = next(iter(self.f1.values()))
+        return f"{self.contender}, seed {self.seed}: {100 * first:.1f} in {self.seconds:.0f} s"
+
 
 @dataclass(frozen=True)
 class Run:
-    """One training to be made. `kind` is the kind of fact that counts: relations or entities."""
+    """One training to be made, in a folder of `models`; what counts is of this `kind`: relations or entities."""
 
     kind: str
     contender: Contender
     seed: int
     sentences: Sentences
+    models: Path
     recipe: Mapping[str, Any] = field(default_factory=dict)
     bootstrap: int = 1000
 
     @property
-    def key(self) -> tuple[str, str, int]:
+    def key(self) -> Key:
+        """What it is known by."""
         return self.kind, self.contender.name, self.seed
 
-
-def make_all(runs: Iterable[Run], path: Path, workers: int, say: Callable[[str], None]) -> Iterator[list[Outcome]]:
-    """The outcomes so far, first those that the file holds already, then again after every run that was not there."""
-    wanted = {run.key: run for run in runs}
-    done = {(outcome.kind, outcome.contender, outcome.seed): outcome for outcome in read(path)}
-    yield [done[key] for key in wanted if key in done]
-    for outcome in _made([run for key, run in wanted.items() if key not in done], path.parent, workers):
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(outcome)) + "\n")
-        done[outcome.kind, outcome.contender, outcome.seed] = outcome
-        first = next(iter(outcome.f1.values()))
-        say(f"    {outcome.contender}, seed {outcome.seed}: {100 * first:.1f} in {outcome.seconds:.0f} s")
-        yield [done[key] for key in wanted if key in done]
-
-
-def read(path: Path) -> Iterator[Outcome]:
-    """The outcomes of a file, if there is one."""
-    for line in path.read_text("utf-8").splitlines() if path.exists() else []:
-        record = json.loads(line)
-        yield Outcome(**(record | {"interval": tuple(record["interval"])}))
-
-
-def _made(runs: list[Run], folder: Path, workers: int) -> Iterator[Outcome]:
-    make = partial(train_and_test, folder=folder)
-    if workers < 2:
-        yield from map(make, runs)
-        return
-    with ProcessPoolExecutor(min(workers, max(1, len(runs))), mp_context=get_context("spawn")) as pool:
-        for future in as_completed([pool.submit(make, run) for run in runs]):
-            yield future.result()
-
-
-def train_and_test(run: Run, *, folder: Path) -> Outcome:
-    """One training, its model on the test sentences; the model is removed."""
-    torch.set_num_threads(1 if run.recipe.get("device") == "cuda" else torch.get_num_threads())
-    output = folder / "models" / "-".join(map(str, run.key)).replace(" ", "_")
-    files = run.sentences.files[run.contender.view]
-    recipe = ExtractionRecipe.from_values(
-        {"train": files["train"], "dev": files["dev"], "output": output, "seed": run.seed}
-        | dict(run.recipe)
-        | dict(run.contender.recipe),
-        source="study",
-    )
-    with quiet_transformers():
-        train(recipe, console=Console(quiet=True), overwrite=True)
-        extractor = Extractor.from_pretrained(output, device=recipe.device)
-        gold = run.sentences.gold(run.contender.view)
-        measured = _measure(extractor, gold, run)
-    shutil.rmtree(output)
-    return measured
+    def run(self) -> Outcome:
+        """Train, and measure the model on the test sentences; the model is removed."""
+        output = self.models / "-".join(map(str, self.key)).replace(" ", "_")
+        files = self.sentences.files[self.contender.view]
+        recipe = ExtractionRecipe.from_values(
+            {"train": files["train"], "dev": files["dev"], "output": output, "seed": self.seed}
+            | dict(self.recipe)
+            | dict(self.contender.recipe),
+            source="study",
+        )
+        with quiet_transformers():
+            train(recipe, console=Console(quiet=True), overwrite=True)
+            extractor = Extractor.from_pretrained(output, device=recipe.device)
+            gold = self.sentences.gold(self.contender.view)
+            measured = _measure(extractor, gold, self)
+        shutil.rmtree(output)
+        return measured
 
 
 def _measure(extractor: Extractor, gold: list[Document], run: Run) -> Outcome:
@@ -132,7 +105,7 @@ def _measure(extractor: Extractor, gold: list[Document], run: Run) -> Outcome:
             for name, model in (("starts and ends", extractor), ("starts only", without_ends(extractor)))
             if run.kind == "relations"
         }
-    interval = part.headline.interval or (0.0, 0.0)
+    interval = list(part.headline.interval or (0.0, 0.0))
     seconds, steps = extractor.metrics["training_seconds"], extractor.metrics["steps"]
     return Outcome(
         run.kind, run.contender.name, run.seed, f1, interval, seconds, steps, describe_machine(run.recipe["device"])
