@@ -42,7 +42,7 @@ def main() -> None:
     files = {name: options.output / f"{name}.jsonl" for name in ("train", "dev")}
     for name, path in files.items():
         documents = read_documents(demo_path("phee", name)).documents
-        write_documents(documents[: 32 if options.quick else 500], path)  # few sentences: here it may help
+        write_documents(documents[: 16 if options.quick else 500], path)  # few sentences: here it may help
     size = {"encoder": "gau-tiny", "epochs": 1} if options.quick else {"encoder": "minilm", "epochs": 10}
     for name, regularizer in REGULARIZERS.items():
         output = options.output / name.replace(", ", "-")

@@ -25,7 +25,7 @@ def main() -> None:
 
     parts = {name: read_documents(demo_path("phee", name)).documents for name in ("train", "dev", "test")}
     if options.quick:
-        parts = {name: documents[:48] for name, documents in parts.items()}
+        parts = {name: documents[:16] for name, documents in parts.items()}
     files = {name: options.output / f"{name}.jsonl" for name in parts}
     for name, documents in parts.items():
         write_documents(documents, files[name])

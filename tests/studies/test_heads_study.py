@@ -68,7 +68,9 @@ def test_without_the_links_of_ends_two_spans_are_joined_where_their_starts_are()
 @pytest.mark.slow
 def test_a_quick_run_writes_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     few = dataclasses.replace(
-        heads.QUICK, contenders={"relations": (RELATIONS[0], RELATIONS[3], RELATIONS[5]), "entities": ENTITIES[-1:]}
+        heads.QUICK,
+        contenders={"relations": (RELATIONS[0], RELATIONS[3], RELATIONS[5]), "entities": ENTITIES[-1:]},
+        most=8,
     )
     monkeypatch.setattr(heads, "QUICK", few)
     page = run_study("heads", StudyOptions(tmp_path, quick=True, say=lambda line: None, device="cpu"))
