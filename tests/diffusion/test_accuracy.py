@@ -31,7 +31,9 @@ from kexue.diffusion.samplers import (
     EulerMaruyama,
     GaussianUncertainty,
     Heun,
+    Multistep,
     PredictorCorrector,
+    ReverseDiffusion,
     Sampler,
     SigmaHat,
 )
@@ -245,9 +247,12 @@ def test_a_deterministic_samplers_order_on_a_gaussian_is_the_declared_one(name: 
     assert math.log2(errors[0] / errors[1]) == pytest.approx(sampler.order, abs=0.1)
 
 
-@pytest.mark.parametrize("name", ["euler_maruyama", "reverse_diffusion", "ddim", "sigma_hat"])
-def test_a_stochastic_samplers_weak_order_is_the_declared_one(name: str):
-    sampler = DDIM(eta=1.0) if name == "ddim" else SAMPLERS[name]()
+NOISY = [EulerMaruyama(), ReverseDiffusion(), SigmaHat()]
+NOISY += [kind(eta=eta) for kind in (DDIM, Multistep, Adams) for eta in (0.5, 1.0)]
+
+
+@pytest.mark.parametrize("sampler", NOISY, ids=str)
+def test_a_stochastic_samplers_weak_order_is_the_declared_one(sampler: Sampler):
     errors = []
     for num_steps in (500, 1000):
         times = UniformTime(end=0.001).times(LINEAR, num_steps)

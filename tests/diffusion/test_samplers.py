@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 
@@ -146,10 +147,10 @@ def test_only_deterministic_samplers_can_be_run_toward_the_noise(name: str):
 
 
 @pytest.mark.parametrize("eta", [-0.1, 1.6, float("nan"), float("inf")])
-@pytest.mark.parametrize("make", [lambda eta: DDIM(eta=eta), lambda eta: AnalyticDPM(eta=eta)])
-def test_an_eta_outside_its_range_is_refused(make: Callable[[float], Sampler], eta: float):
+@pytest.mark.parametrize("kind", [DDIM, AnalyticDPM, Multistep, Adams])
+def test_an_eta_outside_its_range_is_refused(kind: Callable[..., Sampler], eta: float):
     with pytest.raises(OptionError, match=r"within 0 .* and 1"):
-        make(eta)
+        kind(eta=eta)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +181,10 @@ NAIVE: dict[str, tuple[Sampler, Callable[..., Tensor]]] = {
     "euler": (Euler(), lambda e, c, t, x, _: naive.euler(e, c, t, x)),
     "heun": (Heun(), lambda e, c, t, x, _: naive.heun(e, c, t, x)),
     "multistep": (Multistep(), lambda e, c, t, x, _: naive.dpm_solver_2m(e, c, t, x)),
-    "adams": (Adams(data_std=0.4), lambda e, c, t, x, _: naive.adams(e, c, t, x, data_std=0.4)),
+    "multistep, eta=1": (Multistep(eta=1.0), naive.sde_dpm_solver_2m),
+    "adams": (Adams(data_std=0.4), lambda *a: naive.adams(*a, data_std=0.4, eta=0.0)),
+    "adams, eta=0.5": (Adams(eta=0.5, data_std=0.4), lambda *a: naive.adams(*a, data_std=0.4, eta=0.5)),
+    "adams, eta=1": (Adams(eta=1.0, data_std=0.4), lambda *a: naive.adams(*a, data_std=0.4, eta=1.0)),
     "analytic_dpm": (AnalyticDPM(GaussianUncertainty(0.0)), lambda *a: naive.ddim(*a, eta=1.0)),
 }
 
@@ -189,7 +193,7 @@ NAIVE: dict[str, tuple[Sampler, Callable[..., Tensor]]] = {
 @pytest.mark.parametrize("name", NAIVE)
 def test_a_sampler_takes_the_steps_that_its_paper_writes(name: str, schedule: Schedule):
     sampler, reference = NAIVE[name]
-    times = [1.0, 0.8, 0.55, 0.5, 0.2, 0.02] + ([] if name == "adams" else [0.0])
+    times = [1.0, 0.8, 0.55, 0.5, 0.2, 0.02] + ([] if name.startswith("adams") else [0.0])
     denoise = MIXTURE.denoiser(schedule)
     noises = torch.randn(20, 8, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     drawn = iter(noises)
@@ -248,8 +252,38 @@ def test_gradients_pass_through_a_step():
         assert bool((gradient != 0).all()), name
 
 
+WITH_ETA = [kind(eta=eta) for kind in (DDIM, Multistep, Adams) for eta in (0.0, 0.5, 1.0)]
+
+
+@pytest.mark.parametrize("sampler", WITH_ETA, ids=str)
+def test_a_walk_that_begins_in_the_middle_of_a_plan_begins_with_a_step_of_ddim(sampler: Sampler):
+    times = sampler.grid.times(LINEAR, 10)
+    plans = (sampler.plan(LINEAR, times), DDIM(eta=sampler.eta).plan(LINEAR, times))
+    ours, theirs = (
+        one.step(MIXTURE.denoiser(LINEAR), State(noise_of(5)), plan[5], torch.zeros_like).x
+        for one, plan in zip((sampler, DDIM()), plans, strict=True)
+    )
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("sampler", WITH_ETA, ids=str)
+def test_a_step_goes_on_from_where_x_is_also_if_it_was_moved(sampler: Sampler):
+    def always(x: Tensor, t: Tensor) -> Prediction:
+        alpha, sigma = LINEAR.alpha(t)[:, None], LINEAR.sigma(t)[:, None]
+        return Prediction.from_x0(torch.full_like(x, 0.7), x, alpha, sigma)
+
+    state, steps = State(noise_of(5)), sampler.plan(LINEAR, sampler.grid.times(LINEAR, 10))
+    for step in steps[:5]:
+        state = sampler.step(always, state, step, torch.zeros_like)
+    moved = state._replace(x=state.x + 1)
+    here, there = (sampler.step(always, each, steps[5], torch.zeros_like).x for each in (state, moved))
+    noise = steps[5].rows[0].noise
+    sigma, sigma_after = (float(LINEAR.sigma(f64(t))) for t in (steps[5].t, steps[5].s))
+    torch.testing.assert_close(there - here, torch.full_like(here, math.sqrt(sigma_after**2 - noise**2) / sigma))
+
+
 def test_one_step_is_the_networks_first_guess_for_samplers_built_on_x0():
-    for sampler in (DDIM(), DDIM(eta=1.0), SigmaHat(), AnalyticDPM(), Multistep(), Adams()):
+    for sampler in (*WITH_ETA, SigmaHat(), AnalyticDPM()):
         x = sample(MIXTURE.denoiser(LINEAR), LINEAR, noise_of(5), sampler, 1)
         start = LINEAR.prior_std * noise_of(5)
         expected = MIXTURE.denoiser(LINEAR)(start, torch.ones(5, dtype=torch.float64)).x0

@@ -121,34 +121,63 @@ def dpm_solver_2m(eps: Eps, schedule: Schedule, times: list[float], x: Tensor) -
     return x
 
 
-def adams(eps: Eps, schedule: Schedule, times: list[float], x: Tensor, data_std: float) -> Tensor:
-    """x/sigma = integral of x_0 d(alpha/sigma), x_0 a polynomial in the cosine of arctan(sigma / (alpha data_std)).
+def sde_dpm_solver_2m(eps: Eps, schedule: Schedule, times: list[float], x: Tensor, noise: Noise) -> Tensor:
+    """Lu et al. 2022 (DPM-Solver++), algorithm 3, with the difference of answers; DDPM's first step at both ends."""
+    before: Tensor | None = None
+    length_before = 0.0
+    for k, (t, s) in enumerate(pairwise(times)):
+        (alpha, sigma), (alpha_s, sigma_s) = at(schedule, t), at(schedule, s)
+        x0 = (x - sigma * eps(x, t)) / alpha
+        if s == 0:
+            return alpha_s * x0
+        length = math.log(alpha_s / sigma_s) - math.log(alpha / sigma)
+        fresh = 1 - math.exp(-2 * length)
+        x = sigma_s / sigma * math.exp(-length) * x + alpha_s * fresh * x0
+        if before is not None:
+            x = x + alpha_s * fresh / 2 * (x0 - before) * length / length_before
+        x = x + sigma_s * math.sqrt(fresh) * noise(k)
+        before, length_before = x0, length
+    return x
+
+
+def adams(
+    eps: Eps, schedule: Schedule, times: list[float], x: Tensor, noise: Noise, data_std: float, eta: float
+) -> Tensor:
+    """x_0 as a polynomial in the cosine of arctan(sigma / (alpha data_std)), integrated exactly; each step taken again.
 
     Integrated by the midpoint rule with many points, in place of a formula; polynomials by solving for coefficients.
+    Between its ends a step goes on as it began: of x it keeps sigma_c / sigma (c_t / c)^d at c = alpha / sigma.
     """
 
     def cosine(c: Tensor) -> Tensor:
         return torch.atan2(torch.ones_like(c), c * data_std).cos()
 
-    def integral(nodes: list[float], answers: list[Tensor], start: float, end: float) -> Tensor:
+    def step(i: int, x: Tensor, nodes: list[float], answers: list[Tensor]) -> Tensor:
+        """From time i to the next, without noise."""
+        (alpha, sigma), (alpha_s, sigma_s) = at(schedule, times[i]), at(schedule, times[i + 1])
+        kept = max(sigma_s**2 - spread(i) ** 2, 0) ** 0.5 / sigma_s
+        start, end = alpha / sigma, alpha_s / sigma_s
+        d = math.log(kept) / math.log(start / end)
         powers = cosine(torch.tensor(nodes, dtype=torch.float64))[:, None] ** torch.arange(len(nodes))
         coefficients = torch.linalg.solve(powers, torch.stack(answers).flatten(1))
         c = torch.tensor([start, end], dtype=torch.float64).asinh()
         edges = torch.lerp(c[0], c[1], torch.linspace(0, 1, 200_001, dtype=torch.float64))
         middles, widths = ((edges[1:] + edges[:-1]) / 2).sinh(), edges.sinh().diff()
-        values = cosine(middles)[:, None] ** torch.arange(len(nodes))
-        return (widths @ values @ coefficients).reshape(answers[0].shape)
+        values = (1 + d) * (middles[:, None] / end) ** d * cosine(middles)[:, None] ** torch.arange(len(nodes))
+        return sigma_s / sigma * kept * x + sigma_s * (widths @ values @ coefficients).reshape(x.shape)
+
+    def spread(i: int) -> float:
+        (alpha, sigma), (alpha_s, sigma_s) = at(schedule, times[i]), at(schedule, times[i + 1])
+        return eta * sigma_s / sigma * (sigma**2 - (alpha / alpha_s) ** 2 * sigma_s**2) ** 0.5
 
     answers: list[Tensor] = []
     nodes: list[float] = []
-    anchor = x
-    for i, (t, s) in enumerate(pairwise(times)):
-        (alpha, sigma), (alpha_s, sigma_s) = at(schedule, t), at(schedule, s)
+    anchor, fresh = x, torch.zeros_like(x)
+    for i, t in enumerate(times[:-1]):
+        alpha, sigma = at(schedule, t)
         answers.insert(0, (x - sigma * eps(x, t)) / alpha)
         nodes.insert(0, alpha / sigma)
-        if i:
-            sigma_before = at(schedule, times[i - 1])[1]
-            x = sigma / sigma_before * anchor + sigma * integral(nodes[:3], answers[:3], nodes[1], nodes[0])
-        anchor = x
-        x = sigma_s / sigma * x + sigma_s * integral(nodes[:2], answers[:2], nodes[0], alpha_s / sigma_s)
+        anchor = step(i - 1, anchor, nodes[:3], answers[:3]) + fresh if i else x
+        fresh = spread(i) * noise(i) if eta and i < len(times) - 2 else torch.zeros_like(x)
+        x = step(i, anchor, nodes[:2], answers[:2]) + fresh
     return x

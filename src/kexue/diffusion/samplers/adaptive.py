@@ -37,12 +37,16 @@ class Adaptive(Sampler):
     atol: float = 1e-4
     max_calls: int = 10_000
 
-    order: ClassVar[int] = ode.ORDER
     grid: ClassVar[TimeGrid] = UNIFORM
 
     def __post_init__(self) -> None:
         if not (self.rtol > 0 and self.atol > 0):
             raise OptionError(f"tolerances have to be above 0, got rtol={self.rtol!r} and atol={self.atol!r}")
+
+    @property
+    def order(self) -> int:
+        """That of the solver."""
+        return ode.ORDER
 
     @property
     def stochastic(self) -> bool:

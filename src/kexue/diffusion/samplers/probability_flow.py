@@ -40,8 +40,12 @@ class Heun(RowSampler):
     A step to t = 0, where there is no noise to predict, is Euler's.
     """
 
-    order: ClassVar[int] = 2
     grid: ClassVar[TimeGrid] = QUADRATIC
+
+    @property
+    def order(self) -> int:
+        """Of the second."""
+        return 2
 
     @property
     def stochastic(self) -> bool:

@@ -39,18 +39,16 @@ class Row:
     on_past: tuple[float, ...] = ()
 
     def apply(self, x: Tensor, prediction: Prediction, draw: Draw, past: tuple[Tensor, ...] = ()) -> Tensor:
-        """x_s; noise is drawn only where its number is not 0."""
-        moved = self._said(x, prediction, self.on_x, self.on_x0, self.on_eps)
-        self._add_past(moved, past)
-        return moved.add_(draw(x), alpha=self.noise) if self.noise else moved
+        """x_s."""
+        return self._finish(self._said(x, prediction, self.on_x, self.on_x0, self.on_eps), past, draw)
 
     def data(self, x: Tensor, prediction: Prediction) -> Tensor:
         """x_0, by numbers in place of tensors."""
         return self._said(x, prediction, 0.0, 1.0, 0.0)
 
-    def combine(self, x: Tensor, past: tuple[Tensor, ...]) -> Tensor:
-        """on_x x and the past, without what was said now."""
-        return self._add_past(torch.mul(x, self.on_x), past)
+    def combine(self, x: Tensor, past: tuple[Tensor, ...], draw: Draw) -> Tensor:
+        """x_s of what is past alone: what is said now is part of it."""
+        return self._finish(torch.mul(x, self.on_x), past, draw)
 
     def _said(self, x: Tensor, prediction: Prediction, on_x: float, on_x0: float, on_eps: float) -> Tensor:
         """on_x x + on_x0 x_0 + on_eps eps, as one row of x and the network's output."""
@@ -58,10 +56,17 @@ class Row:
         more_x, on_value = (cast(float, number) for number in row)  # of floats come floats
         return torch.mul(x, on_x + more_x).add_(prediction.value, alpha=on_value)
 
-    def _add_past(self, moved: Tensor, past: tuple[Tensor, ...]) -> Tensor:
-        for weight, tensor in zip(self.on_past, past, strict=False):  # at the start less is remembered
+    def _finish(self, moved: Tensor, past: tuple[Tensor, ...], draw: Draw) -> Tensor:
+        """In place: the past, and noise, which is drawn only where its number is not 0.
+
+        Where less is remembered than there are numbers, the oldest takes those of what is not there.
+        """
+        weights = self.on_past
+        if len(weights) > len(past) > 0:
+            weights = (*weights[: len(past) - 1], sum(weights[len(past) - 1 :]))
+        for weight, tensor in zip(weights, past, strict=False):  # what has no number is not needed
             moved.add_(tensor, alpha=weight)
-        return moved
+        return moved.add_(draw(moved), alpha=self.noise) if self.noise else moved
 
 
 class Step(NamedTuple):
@@ -95,12 +100,15 @@ class Columns(NamedTuple):
 class Sampler(ABC):
     """An algorithm without weights.
 
-    `order` is that of the global error in the length of a step, in law for a stochastic one; `grid` is the time grid
-    that suits it where the user names none.
+    `grid` is the time grid that suits it where the user names none.
     """
 
-    order: ClassVar[int] = 1
     grid: ClassVar[TimeGrid] = UNIFORM
+
+    @property
+    def order(self) -> int:
+        """That of the global error in the length of a step; of the error of the law for a stochastic one."""
+        return 1
 
     @property
     @abstractmethod
