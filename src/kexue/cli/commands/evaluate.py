@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -48,6 +48,15 @@ def evaluate(
         str, typer.Option(help="Generators: see `kexue generate`.", rich_help_panel=GENERATORS)
     ] = "ddim",
     steps: Annotated[int, typer.Option(min=1, help="Generators: steps of it.", rich_help_panel=GENERATORS)] = 50,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Generators: a field of the sampler, e.g. --set eta=1.0.",
+            rich_help_panel=GENERATORS,
+        ),
+    ] = None,
     features: Annotated[
         Path | None,
         typer.Option(
@@ -74,6 +83,7 @@ def evaluate(
     Example: `kexue evaluate runs/digits digits --neighbours near.png --likelihood 64`
     """
     from kexue.diffusion.checkpoint import holds_generator
+    from kexue.training.recipe import parse_assignments
 
     quiet()
     if holds_generator(model):
@@ -83,6 +93,7 @@ def evaluate(
             output,
             num,
             sampler,
+            parse_assignments(set_ or []),
             steps,
             features,
             likelihood,
@@ -101,6 +112,7 @@ def _evaluate_generator(
     output: Path | None,
     num: int,
     sampler: str,
+    fields: dict[str, Any],
     steps: int,
     features: Path | None,
     likelihood: int,
@@ -128,7 +140,7 @@ def _evaluate_generator(
         training,
         features=load_features(features, generator.device),
         num=num,
-        sampler=part_from_json({"name": sampler}, "sampler", SAMPLERS),
+        sampler=part_from_json({"name": sampler} | fields, "sampler", SAMPLERS),
         num_steps=steps,
         num_likelihood=likelihood,
         seed=seed,
@@ -142,7 +154,7 @@ def _evaluate_generator(
         write_png(neighbours, report.neighbours)
         err.print(f"wrote {neighbours}", highlight=False)
     if card:
-        settings = {"num": num, "sampler": sampler, "steps": steps, "seed": seed}
+        settings = {"num": num, "sampler": sampler, **fields, "steps": steps, "seed": seed}
         _say_card(keep_evaluation(model, find_source(data), report.values, settings))
 
 
