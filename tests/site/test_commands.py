@@ -51,7 +51,7 @@ def options_of(verb: str) -> dict[str, Any]:
 def check_keys(verb: str, arguments: list[str]) -> list[str]:
     """Keys after --set that no recipe and no sampler has."""
     pairs = [value for option, value in itertools.pairwise(arguments) if option == "--set"]
-    if verb == "generate":
+    if verb in ("generate", "evaluate"):
         given = dict(itertools.pairwise(arguments)).get("--sampler", "ddim")
         known = set(SAMPLERS[given].__dataclass_fields__)
     else:
