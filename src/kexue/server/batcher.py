@@ -60,6 +60,7 @@ class Batcher(Generic[Item, Result]):
         budget: seconds within which a request is to be begun; more is refused.
         rate: units of cost a second and thread, a first guess that every batch corrects.
         threads: batches at the same time.
+        largest: items in a batch, at most.
     """
 
     def __init__(
@@ -70,8 +71,10 @@ class Batcher(Generic[Item, Result]):
         budget: float,
         rate: float,
         threads: int = 1,
+        largest: float = math.inf,
     ) -> None:
         self.work, self.cost, self.budget, self.rate = work, cost, budget, rate
+        self.largest = largest
         self.batches = 0
         self.items = 0
         self._queue: deque[_Waiting[Item, Result]] = deque()
@@ -139,7 +142,7 @@ class Batcher(Generic[Item, Result]):
             self._changed.wait_for(lambda: self._queue or self._closed)
             batch: list[_Waiting[Item, Result]] = []
             room = SHARE * self.budget * self.rate
-            most = math.ceil(len(self._queue) / self._idle)
+            most = min(self.largest, math.ceil(len(self._queue) / self._idle))
             while len(batch) < most and (not batch or self._queue[0].cost <= room):
                 batch.append(self._queue.popleft())
                 room -= batch[-1].cost

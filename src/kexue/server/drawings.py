@@ -59,7 +59,7 @@ class GeneratorHost(Host[Drawing, Pixels]):
 
     def __init__(self, name: str, generator: Generator, *, latency: float) -> None:
         self.generator = generator
-        super().__init__(name, Batcher(self._draw_all, _cost, budget=latency, rate=100.0))
+        super().__init__(name, Batcher(self._draw_all, _cost, budget=latency, rate=100.0, largest=1))
 
     def _draw_all(self, drawings: list[Drawing]) -> list[Pixels]:
         return [self._draw(drawing) for drawing in drawings]
