@@ -125,6 +125,17 @@ def test_the_terms_add_up_to_the_joint_divergence_of_the_autoregressive_vae():
     assert both < 0.02
 
 
+def test_no_step_waits_for_the_device(monkeypatch: pytest.MonkeyPatch):
+    schedule, looked = LinearVP(), []
+
+    def denoise(x_t: Tensor, t: Tensor) -> Prediction:
+        return Prediction.from_x0(0.5 * x_t, x_t, schedule.alpha(t)[:, None], schedule.sigma(t)[:, None])
+
+    monkeypatch.setattr(Tensor, "__bool__", lambda value: looked.append(value) or value.item() != 0)
+    variational_bound(denoise, schedule, torch.zeros(3, 1, dtype=torch.float64), 50)
+    assert len(looked) <= 1  # whether the schedule falls
+
+
 def test_the_standard_error_is_that_of_the_draws():
     data, schedule = GaussianData.diagonal([0.0] * 3, [0.5, 1.0, 2.0]), LinearVP()
     x0 = data.sample(1).expand(2000, -1)

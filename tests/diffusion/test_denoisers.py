@@ -25,7 +25,7 @@ from kexue.diffusion.likelihood import log_likelihood
 from kexue.diffusion.schedules import LinearVP
 from kexue.diffusion.trace import Hutchinson
 from kexue.errors import OptionError
-from kexue.ops.rotary import rotary_grid
+from kexue.ops.rotary import grid_turns, turn
 
 SHAPE = (3, 8, 8)
 KINDS = list(DENOISERS)
@@ -152,7 +152,8 @@ def test_products_of_turned_vectors_depend_on_the_shift_only():
     query, key = (torch.randn(1, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(s)) for s in (0, 1))
 
     def product(i: list[int], j: list[int]) -> float:
-        return float(rotary_grid(query, torch.tensor([i])) @ rotary_grid(key, torch.tensor([j])).mT)
+        turned = [turn(x, grid_turns(torch.tensor([place]), 8, dtype=x.dtype)) for x, place in ((query, i), (key, j))]
+        return float(turned[0] @ turned[1].mT)
 
     assert product([1, 5], [3, 2]) == pytest.approx(product([4, 7], [6, 4]))
     assert product([1, 5], [3, 2]) != pytest.approx(product([1, 5], [2, 3]))

@@ -19,7 +19,6 @@ from PIL import Image, ImageSequence
 from kexue.diffusion.images import (
     ImageSet,
     PixelScale,
-    flip_horizontally,
     read_images,
     write_gif,
     write_images,
@@ -83,14 +82,6 @@ def test_the_bins_of_a_scale_are_its_levels(max_value: int):
     torch.testing.assert_close(levels.diff(), torch.full((max_value,), scale.bins.width).double(), atol=1e-6, rtol=0)
     everywhere = scale.bins.log_prob(levels, torch.zeros(()).double(), torch.tensor(3.0).double()).exp().sum()
     assert float(everywhere) == pytest.approx(1)
-
-
-def test_a_flip_mirrors_about_half_of_the_images_and_leaves_the_rest():
-    x = torch.arange(1000.0)[:, None, None, None] + torch.tensor([0.0, 0.5])
-    flipped = flip_horizontally(x, torch.Generator().manual_seed(0))
-    mirrored = flipped[:, 0, 0, 0] > flipped[:, 0, 0, 1]
-    assert 400 < mirrored.sum() < 600
-    assert torch.equal(torch.where(mirrored[:, None, None, None], flipped.flip(-1), flipped), x)
 
 
 def test_a_scale_that_no_byte_can_hold_is_refused():

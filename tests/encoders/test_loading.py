@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from transformers import (
     BartConfig,
     BartModel,
     BertConfig,
+    BertForMaskedLM,
     BertModel,
     RobertaConfig,
     RobertaModel,
@@ -24,6 +26,7 @@ from transformers.utils import logging
 
 from kexue.encoders.gau import GAUModel
 from kexue.encoders.loading import build_encoder, load_encoder, load_tokenizer, position_limit
+from kexue.encoders.masked_lm import load_masked_lm
 from kexue.encoders.tokenization import TextTokenizer
 from kexue.encoders.windows import collate, merge_windows
 from kexue.errors import CheckpointError, OptionError
@@ -166,6 +169,31 @@ def test_weights_of_another_model_are_refused_rather_than_made_up(bert_folder, w
     shutil.copy(other / "model.safetensors", bert_folder)
     with pytest.raises(CheckpointError):
         load_encoder(bert_folder)
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["encoder", "masked language model"])
+def test_weights_that_are_no_numbers_and_sizes_that_none_fill_are_refused(masked, word_piece, tmp_path):
+    kind = BertForMaskedLM if masked else BertModel
+    bert = kind(BertConfig(vocab_size=len(word_piece), **SMALL))
+    load = partial(load_masked_lm, tokenizer=word_piece) if masked else load_encoder
+    folder = saved(bert, word_piece, tmp_path)
+    load(folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 1000}))
+    with pytest.raises(CheckpointError, match="a far larger network"):
+        load(folder)
+    bert.base_model.embeddings.word_embeddings.weight.data[0, 0] = torch.nan
+    with pytest.raises(CheckpointError, match="hold NaN or infinity"):
+        load(saved(bert, word_piece, tmp_path))
+
+
+def test_a_masked_language_model_that_lets_no_token_through_is_refused(word_piece, tmp_path):
+    bert = BertForMaskedLM(BertConfig(vocab_size=len(word_piece), type_vocab_size=1, **SMALL))
+    folder = saved(bert, word_piece, tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"chunk_size_feed_forward": "a"}))
+    with pytest.raises(CheckpointError, match="cannot be loaded"):
+        load_masked_lm(folder, word_piece)
 
 
 def test_a_tokenizer_larger_than_the_embeddings_is_refused(word_piece, tmp_path):

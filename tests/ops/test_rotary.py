@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from kexue.ops.rotary import rotary, rotary_grid
+from kexue.ops.rotary import grid_turns, rotary, turn
 
 
 def test_every_pair_of_channels_turns_by_its_own_angle():
@@ -53,12 +53,12 @@ def test_an_odd_number_of_channels_is_refused():
 def test_in_a_grid_each_coordinate_turns_an_equal_share_of_the_channels():
     x, places = torch.randn(2, 6, 8), torch.cartesian_prod(torch.arange(2), torch.arange(3))
     shares = [rotary(x[..., :4], places[:, 0], base=50.0), rotary(x[..., 4:], places[:, 1], base=50.0)]
-    torch.testing.assert_close(rotary_grid(x, places, base=50.0), torch.cat(shares, -1))
+    torch.testing.assert_close(turn(x, grid_turns(places, 8, base=50.0)), torch.cat(shares, -1))
 
 
 def test_shares_that_are_not_equal_are_refused():
     with pytest.raises(ValueError, match=r"3 coordinates .* dim=8"):
-        rotary_grid(torch.randn(1, 8), torch.zeros(1, 3))
+        grid_turns(torch.zeros(1, 3), 8)
 
 
 def test_without_complex_numbers_which_compilers_do_not_know_the_turns_are_the_same(monkeypatch):

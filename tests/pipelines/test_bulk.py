@@ -58,6 +58,9 @@ def test_the_suffix_decides_before_the_first_line():
     [
         (b'{"text": "a"}\n{"text": "b"\n', "stdin:2: is not a JSON record"),
         (b'{"text": "a"}\nplain\n', "stdin:2: is not a JSON record"),
+        (b'{"text": ' + b"1" * 5000 + b"}\n", "stdin:1: is not a JSON record (Exceeds the limit"),
+        (b'{"text": ' + b"[" * 100_000 + b"\n", "stdin:1: is not a JSON record (nested too deeply)"),
+        (b'{"text": "a", "text": "b"}\n', "stdin:1: is not a JSON record (the key 'text' is given twice)"),
         (b'{"text": null}\n', 'stdin:1: has no string "text"'),
         (b'{"txt": "a"}\n', 'stdin:1: has no string "text"'),
         (b'{"text": "a"}\n["text"]\n', 'stdin:2: has no string "text"'),

@@ -151,6 +151,13 @@ def test_a_generator_without_classes_takes_no_labels(tmp_path: Path):
         plain.sample(1, num_steps=1, condition=Condition(0))
 
 
+def test_another_number_than_there_is_noise_for_is_refused(generator: Generator):
+    noise = generator.noise(3)
+    assert torch.equal(*(generator.sample(num, noise=noise, num_steps=1) for num in (None, 3)))
+    with pytest.raises(OptionError, match="noise for 3 images is given, but num is 2"):
+        generator.sample(2, noise=noise, num_steps=1)
+
+
 def test_what_is_encoded_is_drawn_again(generator: Generator, images: torch.Tensor):
     noise = generator.encode(images, sampler=Heun(), num_steps=60)
     again = generator.sample(noise=noise, sampler=Heun(), num_steps=60)

@@ -27,7 +27,7 @@ def read(path: Path, size: int = 100, limit: int = 100) -> list[Document | Rejec
 
 BAD: list[tuple[bytes, str]] = [
     (b'{"text": "a"', "is not a JSON record (Expecting ',' delimiter at column 13)"),
-    (b"[" * 100_000, "is not a JSON record (maximum recursion depth exceeded"),
+    (b"[" * 100_000, "is not a JSON record (nested too deeply)"),
     (b'{"text": "a", "n": ' + b"1" * 5000 + b"}", "is not a JSON record (Exceeds the limit (4300 digits)"),
     (b'{"txt": "a"}', 'has no string "text"'),
     (b'{"text": null}', 'has no string "text"'),

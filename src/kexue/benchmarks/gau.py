@@ -40,7 +40,7 @@ MIXED = "mixed_chunk"
 BERT = "BERT, SDPA"
 UNITS = ("FLASH-pytorch GAU", "bert4torch GAU")
 """Peers' quadratic gated units."""
-KEY_DIM, CHUNK = 128, 256
+KEY_DIM = 128
 SIDE = {"cpu": 1024, "cuda": 4096}
 """Of the square matrices whose product tells the rate."""
 
@@ -145,12 +145,6 @@ def product_rate(bench: Bench) -> float:
 def quadratic_flops(size: Size, length: int) -> float:
     """Operations of a token's products, forward and backward, in a stack of quadratic units."""
     return 3 * 2 * size.num_units * (_projections(size) + length * (KEY_DIM + 2 * size.dim))
-
-
-def mixed_flops(size: Size, length: int) -> float:
-    """The same in mixed chunk attention, whatever the length."""
-    inner = 2 * size.dim
-    return 3 * 2 * size.num_units * (_projections(size) + CHUNK * (KEY_DIM + inner) + 2 * KEY_DIM * inner)
 
 
 def _projections(size: Size) -> int:

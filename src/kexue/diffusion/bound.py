@@ -19,6 +19,7 @@ from torch import Tensor
 from kexue.diffusion.bits import Bins, bits_per_dim
 from kexue.diffusion.likelihood import prior_divergence
 from kexue.diffusion.prediction import Denoiser
+from kexue.diffusion.randomness import drawing
 from kexue.diffusion.schedules.schedule import Schedule
 from kexue.errors import OptionError
 
@@ -107,11 +108,11 @@ def _draw(
 ) -> Tensor:
     """All terms but the prior's from one draw of noise each: [batch, num_steps], in nats."""
     times = torch.arange(num_steps + 1, dtype=torch.float64, device=x0.device) / num_steps
-    terms = []
-    for t, s in zip(times[1:], times[:-1], strict=True):
-        eps = _noise(x0, generator)
+    terms, draw = [], drawing(generator)
+    for index, (t, s) in enumerate(zip(times[1:], times[:-1], strict=True)):
+        eps = draw(x0)
         missed, x0_hat = _missed(denoise, schedule, x0, eps, t)
-        if s == 0:
+        if index == 0:
             terms.append(-_log_prob(x0, x0_hat, variance(schedule, t, s), bins))
         else:
             terms.append(step_divergence(schedule, t, s, missed, variance(schedule, t, s), x0[0].numel()))
@@ -138,11 +139,6 @@ def _log_prob(x0: Tensor, mean: Tensor, variance: Tensor, bins: Bins | None) -> 
     if bins is not None:
         return bins.log_prob(x, mean, variance.sqrt()).sum(1)
     return -((x - mean).square() / variance + (2 * math.pi * variance).log()).sum(1) / 2
-
-
-def _noise(x: Tensor, generator: torch.Generator | None) -> Tensor:
-    device = x.device if generator is None else generator.device
-    return torch.randn(x.shape, generator=generator, device=device, dtype=x.dtype).to(x.device)
 
 
 def _check(schedule: Schedule, num_steps: int, num_draws: int, variance: ReverseVariance) -> None:

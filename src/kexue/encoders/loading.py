@@ -7,7 +7,7 @@ whatever is wrong is said in one line with its remedy.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
@@ -60,9 +60,10 @@ def load_encoder(
     if Path(name).is_dir():
         check_folder(Path(name))
     tokenizer = load_tokenizer(name)
-    with explained(name), quiet_transformers(), _bounded(Path(name)):
-        model = _load_model(name, AutoConfig.from_pretrained(name, trust_remote_code=False))
-        _try_out(model)
+    with explained(name), quiet_transformers():
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+        model_class = _model_class(config)
+        model = load_weights(name, config, model_class, _encoder_of, **_options(model_class))
     check_fit(name, tokenizer, model)
     limit = position_limit(model)
     if limit is not None:
@@ -148,26 +149,33 @@ def _bounded(folder: Path) -> Iterator[None]:
         yield
 
 
-def _load_model(name: str, config: PretrainedConfig) -> PreTrainedModel:
-    model_class = _model_class(config)
-    model, report = model_class.from_pretrained(
-        name,
-        config=config,
-        dtype=torch.float32,
-        use_safetensors=True,
-        output_loading_info=True,
-        **_options(model_class),
-    )
-    encoder = _encoder_of(model)
-    wanted = {id(weight) for weight in encoder.parameters()}
-    missing = sorted(key for key in report["missing_keys"] if id(_get(model, key)) in wanted)
-    if missing:
-        raise CheckpointError(
-            f"the weights of {name!r} lack {len(missing)} tensors of {type(encoder).__name__}, "
-            f"such as {missing[0]!r}: they belong to another model or are damaged"
+def load_weights(
+    name: str,
+    config: PretrainedConfig,
+    model_class: type[PreTrainedModel],
+    used_of: Callable[[PreTrainedModel], PreTrainedModel] = lambda model: model,
+    **options: Any,
+) -> PreTrainedModel:
+    """What is used of a model of this class, in float32, filled from a folder or the hub and tried out on one token.
+
+    Raises `CheckpointError` where weights of its encoder are missing, some are no numbers, or it would be far larger
+    than the weights.
+    """
+    with _bounded(Path(name)):
+        model, report = model_class.from_pretrained(
+            name, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **options
         )
-    check_numbers(encoder, Path(name))
-    return encoder
+        used = used_of(model)
+        wanted = {id(weight) for weight in used.base_model.parameters()}
+        missing = sorted(key for key in report["missing_keys"] if id(_get(model, key)) in wanted)
+        if missing:
+            raise CheckpointError(
+                f"the weights of {name!r} lack {len(missing)} tensors of {type(used).__name__}, "
+                f"such as {missing[0]!r}: they belong to another model or are damaged"
+            )
+        check_numbers(used, Path(name))
+        _try_out(used)
+    return used
 
 
 def _model_class(config: PretrainedConfig) -> type[PreTrainedModel]:

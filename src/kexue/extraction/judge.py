@@ -19,6 +19,7 @@ from kexue.extraction.document import Document
 from kexue.extraction.inference import Found
 from kexue.extraction.links import Labels, SpanLabels
 from kexue.extraction.metrics.calibration_error import expected_calibration_error
+from kexue.extraction.metrics.scores import Counts
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,9 @@ class Judgement:
     def f1(self) -> dict[str, float]:
         """Micro precision, recall and F1 of the article's rule: every score above 0."""
         return {
-            f"{kind}_{name}": value
-            for kind, judged in zip(self.kinds, (self.entities, self.relations), strict=True)
-            for name, value in _scores(judged).items()
+            f"{kind}_{name}": getattr(counts, name)
+            for kind, counts in zip(self.kinds, map(_micro, (self.entities, self.relations)), strict=True)
+            for name in ("precision", "recall", "f1")
         }
 
 
@@ -128,11 +129,6 @@ def _right(keys: Sequence[Hashable], gold: Collection[Hashable]) -> list[bool]:
     return [key in gold and not (key in seen or seen.add(key)) for key in keys]  # type: ignore[func-returns-value]
 
 
-def _scores(judged: Judged) -> dict[str, float]:
+def _micro(judged: Judged) -> Counts:
     accepted = judged.scores.min(1, initial=np.inf) > 0
-    right, found, gold = int((accepted & judged.correct).sum()), int(accepted.sum()), int(judged.gold.sum())
-    return {
-        "precision": right / found if found else 0.0,
-        "recall": right / gold if gold else 0.0,
-        "f1": 2 * right / (found + gold) if found + gold else 0.0,
-    }
+    return Counts(int((accepted & judged.correct).sum()), int(accepted.sum()), int(judged.gold.sum()))

@@ -65,11 +65,3 @@ def best_through_independent(
     best = emissions.amax(2).masked_fill(~mask, 0)
     until = best.cumsum(1)
     return emissions + (until - best)[..., None], (until[:, -1:] - until)[..., None].expand_as(emissions)
-
-
-def viterbi(
-    emissions: Float[Tensor, "batch seq tags"], transitions: Float[Tensor, "tags tags"], mask: Bool[Tensor, "batch seq"]
-) -> Int[Tensor, "batch seq"]:
-    """The best path, where it is the only one; anything at padding."""
-    alpha, beta = best_through(emissions, transitions, mask)
-    return (alpha + beta).argmax(2)

@@ -44,17 +44,6 @@ def rotary(
     return turn(x, rotary_turns(positions, x.shape[-1], base=base, dtype=exact_dtype(x)))
 
 
-def rotary_grid(
-    x: Float[Tensor, "*batch seq dim"], places: Shaped[Tensor, "seq axes"], *, base: float = 10000.0
-) -> Float[Tensor, "*batch seq dim"]:
-    """Turn an equal share of the channels by each coordinate of the vectors' places in a grid.
-
-    The product of two turned vectors depends on the differences of their coordinates only (Su,
-    kexue.fm/archives/8397, 2021).
-    """
-    return turn(x, grid_turns(places, x.shape[-1], base=base, dtype=exact_dtype(x)))
-
-
 def rotary_turns(
     positions: Shaped[Tensor, "*batch seq"], dim: int, *, base: float = 10000.0, dtype: torch.dtype = torch.float32
 ) -> Turns:
@@ -69,7 +58,11 @@ def rotary_turns(
 def grid_turns(
     places: Shaped[Tensor, "seq axes"], dim: int, *, base: float = 10000.0, dtype: torch.dtype = torch.float32
 ) -> Turns:
-    """The turns of vectors of width `dim` at places in a grid; raises ValueError where the shares are not even."""
+    """The turns of vectors of width `dim` at places in a grid: each coordinate turns an equal share of the channels.
+
+    The product of two turned vectors depends on the differences of their coordinates only (Su,
+    kexue.fm/archives/8397, 2021). Raises ValueError where the shares are not even.
+    """
     axes = places.shape[-1]
     if dim % axes:
         raise ValueError(f"{axes} coordinates need as many equal shares of the channels, got dim={dim}")

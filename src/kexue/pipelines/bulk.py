@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from kexue.errors import DataError, OptionError
 from kexue.extraction.document import Document
-from kexue.extraction.formats.source import decode_utf8
+from kexue.extraction.formats.source import decode_utf8, parse_json, reason
 from kexue.files import write_json
 from kexue.pipelines.extractor import CHUNK, Extractor, in_chunks
 from kexue.pipelines.resuming import alone, fingerprint, refuse_another
@@ -78,11 +78,10 @@ def by_suffix(source: str) -> bool | None:
 
 def _from_json(line: str, source: str, number: int) -> Document:
     try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as error:  # broken, a number of thousands of digits, nested too deep
-        said = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
+        record = parse_json(line)
+    except ValueError as error:
         raise DataError(
-            f'is not a JSON record ({said}); one object with a "text" on each line', path=source, line=number
+            f'is not a JSON record ({reason(error)}); one object with a "text" on each line', path=source, line=number
         ) from None
     if not isinstance(record, dict) or not isinstance(record.get("text"), str):
         raise DataError('has no string "text"', path=source, line=number)

@@ -134,8 +134,11 @@ class Generator:
             callback: sees each step of each batch.
             progress: wraps the steps of each batch, to show a bar.
 
-        Raises `OptionError` for labels the network does not know, and as `kexue.diffusion.sampling.sample` does.
+        Raises `OptionError` for labels the network does not know, for a `num` that is not that of `noise`, and as
+        `kexue.diffusion.sampling.sample` does.
         """
+        if noise is not None and num not in (None, len(noise)):
+            raise OptionError(f"noise for {len(noise)} images is given, but num is {num}; leave num out")
         start = self.noise(1 if num is None else num, generator) if noise is None else noise.to(self.device)
 
         def run(denoise: Denoiser, part: Tensor, own: Generators) -> Tensor:

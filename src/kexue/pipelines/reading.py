@@ -10,11 +10,11 @@ import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from kexue.errors import DataError
 from kexue.extraction.document import Document
-from kexue.extraction.formats.source import decode_utf8
+from kexue.extraction.formats.source import decode_utf8, open_bytes
 from kexue.pipelines.bulk import decode_line, document_of
 from kexue.pipelines.pieces import Piece, open_parquet
 from kexue.pipelines.quarantine import Reject
@@ -64,7 +64,7 @@ def too_long(document: Document, limit: int = MAX_CHARACTERS) -> str | None:
 
 def _lines(path: Path, piece: Piece) -> Iterator[tuple[int, bytes | Reject]]:
     number, position = piece.first, piece.start
-    with _opened(path) as file:
+    with open_bytes(path) as file:
         file.seek(piece.start)
         while position < piece.end:
             raw = file.readline(MAX_LINE)
@@ -78,13 +78,6 @@ def _lines(path: Path, piece: Piece) -> Iterator[tuple[int, bytes | Reject]]:
                 raw = b""
             yield number, raw or Reject(piece.file, number, f"is longer than {MAX_LINE:,} bytes")
             number += 1
-
-
-def _opened(path: Path) -> IO[bytes]:
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", path=path) from None
 
 
 def _from_line(raw: bytes, number: int, *, json_lines: bool) -> Document | None:

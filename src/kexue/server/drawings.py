@@ -9,11 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from PIL import Image
 from torch import Tensor
 
 from kexue.diffusion.images.pixels import Pixels
-from kexue.diffusion.images.writing import arrange_grid
+from kexue.diffusion.images.writing import arrange_grid, as_picture
 from kexue.diffusion.randomness import seeded
 from kexue.diffusion.samplers import SAMPLERS, Sampler
 from kexue.diffusion.sampling import Progress
@@ -102,5 +101,5 @@ def _cost(drawing: Drawing) -> float:
 def png_address(picture: Pixels) -> str:
     """uint8[h, w, c] as the `data:` address of a PNG."""
     buffer = io.BytesIO()
-    Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(buffer, format="PNG")
+    as_picture(picture).save(buffer, format="PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

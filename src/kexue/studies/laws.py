@@ -53,6 +53,13 @@ def sampled(
     return sample(data.denoiser(schedule), schedule, noise, sampler, num_steps, generator, grid=grid)
 
 
+def sampled_distance(
+    data: MixtureData, schedule: Schedule, sampler: Sampler, num_steps: int, num: int, generator: torch.Generator
+) -> float:
+    """W2 to the data of what `sampled` gives."""
+    return wasserstein(sampled(data, schedule, sampler, num_steps, num, generator), data)[1]
+
+
 def grid_over(data: MixtureData) -> tuple[Tensor, Tensor]:
     """Points [POINTS, 1] that hold all of the law, and their share of it times the distance to the next."""
     far = float((data.means[:, 0].abs() + REACH * data.stds).max())

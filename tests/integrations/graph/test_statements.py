@@ -136,6 +136,8 @@ WRONG = [
     (GOOD + b'{"text": "a", "relations": [{"subject": {"start": 0, "end": 9}}]}\n', ":2: subject start=0 end=9"),
     (GOOD + b'{"text": 3}\n', ":2: 'text' must be a string"),
     (GOOD + b"[" * 100_000 + b"\n", ":2: is not a JSON record (nested too deeply)"),
+    (GOOD + b'{"text": ' + b"1" * 5000 + b"}\n", ":2: is not a JSON record (Exceeds the limit"),
+    (GOOD + b'{"text": "a", "text": "b"}\n', ":2: is not a JSON record (the key 'text' is given twice)"),
 ]
 
 

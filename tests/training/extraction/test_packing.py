@@ -65,6 +65,22 @@ def test_the_share_is_joined_to_texts_of_all_lengths_up_to_about_a_window():
     assert texts != others
 
 
+def test_texts_of_a_window_or_more_stay_alone_and_hold_no_short_one_back():
+    lengths = [254 if number % 20 == 0 else 1000 if number % 20 == 1 else 20 for number in range(200)]
+    packing = Packing(lengths, share=0.5, window=254, seed=0)
+    for epoch in range(5):
+        joined = [text for text in packing.texts(np.random.default_rng(epoch)) if len(text) > 1]
+        assert sum(map(len, joined)) == 90
+        assert {lengths[index] for text in joined for index in text} == {20}
+        assert max(map(len, joined)) > 6
+    assert Packing([254] * 50, share=1.0, window=254, seed=0).sizes == [1] * 50
+
+
+def test_the_texts_of_an_epoch_follow_from_its_generator():
+    packing = Packing([20] * 10, share=0.6, window=100, seed=0)
+    assert packing.texts(np.random.default_rng(0)) == [(4,), (6,), (2,), (7,), (3, 5, 9, 0, 8), (1,)]
+
+
 def test_texts_of_half_a_window_or_more_stay_alone():
     assert Packing([130] * 50, share=1.0, window=254, seed=0).sizes == [1] * 50
     assert Packing([20] * 50, share=0.0, window=254, seed=0).sizes == [1] * 50

@@ -288,6 +288,21 @@ def test_measures_are_means_over_all_hidden_tokens(texts: Path, tmp_path: Path):
         assert measure_dev(model, trainer.dev, torch.device("cpu")) == pytest.approx(expected, rel=1e-5)
 
 
+def test_what_is_trained_in_bfloat16_is_measured_in_float32(texts: Path, tmp_path: Path):
+    chosen = recipe(texts, tmp_path / "encoder", precision="bfloat16", epochs=0.1)
+    trainer = make_trainer(chosen, data=load_data(chosen))
+    trainer.train_or_resume()
+    inside: list[bool] = []
+    trainer.model.gau.embedding.register_forward_hook(lambda *_: inside.append(torch.is_autocast_enabled("cpu")))
+    measured = trainer.measure()
+    assert inside and not any(inside)
+    trainer.model(**next(iter(trainer.dev.in_order())))
+    assert inside[-1]  # else nothing was tested
+    alone = make_trainer(recipe(texts, tmp_path / "alone"), data=load_data(chosen)).model
+    alone.load_state_dict(trainer.model.state_dict())
+    assert measured == measure_dev(alone.eval(), trainer.dev, torch.device("cpu"))
+
+
 def test_guessing_by_frequency_is_the_best_that_knows_nothing_of_the_text(texts: Path, tmp_path: Path):
     chosen = recipe(texts, tmp_path / "encoder")
     dev = make_trainer(chosen, data=load_data(chosen)).dev

@@ -35,6 +35,8 @@ def write(folder: Path, content: bytes, name: str = "a.txt") -> Path:
         ("\ufeffone\ntwo", ["one", "two"]),
         ("玛丽·居里生于华沙。\n𠀀 and 😀\u2028here", ["玛丽·居里生于华沙。", "𠀀 and 😀\u2028here"]),
         ("[1] is no JSON\n{nor is this", ["[1] is no JSON", "{nor is this"]),
+        ("1" * 5000 + "\ntwo", ["1" * 5000, "two"]),
+        ("[" * 100_000 + "\ntwo", ["[" * 100_000, "two"]),
     ],
 )
 def test_plain_text_is_lines_or_what_stands_between_blank_ones(content: str, documents: list[str], tmp_path: Path):
@@ -84,6 +86,17 @@ def test_a_document_without_end_is_cut_at_a_line(tmp_path: Path, monkeypatch: py
         ),
         ("a.jsonl", b'{"body": "a"}', r"a\.jsonl:1: the record lacks 'text'; it has \['body'\]"),
         ("a.jsonl", b'{"text": "a"}\n\n{"text": ', r"a\.jsonl:3: is not a JSON record"),
+        (
+            "a.jsonl",
+            b'{"text": "a"}\n{"text": ' + b"1" * 5000 + b"}",
+            r"a\.jsonl:2: is not a JSON record \(Exceeds",
+        ),
+        ("a.jsonl", b'{"text": "a"}\n' + b"[" * 100_000, r"a\.jsonl:2: is not a JSON record \(nested too deeply\)"),
+        (
+            "a.jsonl",
+            b'{"text": "a", "text": "b"}',
+            r"a\.jsonl:1: is not a JSON record \(the key .*twice\)",
+        ),
         ("a.jsonl", b'{"text": "a"}\n{"text": 3}', r"a\.jsonl:2: 'text' of the record must be a string, got 3"),
         ("a.jsonl", b'{"text": "a"}\n["b"]', r"a\.jsonl:2: a record must be an object"),
         ("a.txt.gz", gzip.compress(b"one\ntwo" * 99, mtime=0)[:-20], r"a\.txt\.gz: the compressed file was cut short"),

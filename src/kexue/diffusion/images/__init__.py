@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kexue.diffusion.images.image_set import ImageSet, Skipped
-from kexue.diffusion.images.pixels import PixelScale, flip_horizontally
+from kexue.diffusion.images.pixels import PixelScale
 from kexue.diffusion.images.reading import read_images
 from kexue.diffusion.images.writing import write_gif, write_grid, write_images, write_npz
 
@@ -11,7 +11,6 @@ __all__ = [
     "ImageSet",
     "PixelScale",
     "Skipped",
-    "flip_horizontally",
     "read_images",
     "write_gif",
     "write_grid",

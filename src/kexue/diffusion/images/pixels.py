@@ -45,9 +45,3 @@ class PixelScale:
     def bins(self) -> Bins:
         """How far apart the numbers are that pixels become, for bits per dimension."""
         return Bins(2 / self.max_value)
-
-
-def flip_horizontally(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Each image of float[n, c, h, w] mirrored with probability one half."""
-    mirrored = torch.rand(len(x), generator=generator) < 0.5
-    return torch.where(mirrored.to(x.device)[:, None, None, None], x.flip(-1), x)

@@ -36,7 +36,7 @@ def arrange_grid(pixels: Pixels, *, columns: int | None = None, gap: int = 2, en
 def write_png(path: str | Path, pixels: Pixels) -> None:
     """One image uint8[h, w, c] as a PNG file."""
     with atomic_write(path, binary=True) as file:
-        _picture(pixels).save(file, format="PNG")
+        as_picture(pixels).save(file, format="PNG")
 
 
 def write_grid(path: str | Path, pixels: Pixels, *, columns: int | None = None) -> None:
@@ -48,7 +48,7 @@ def write_gif(
     path: str | Path, frames: Sequence[Pixels], *, columns: int | None = None, seconds: float = 3.0, hold: float = 1.0
 ) -> None:
     """A moving picture of grids: `frames` of uint8[n, h, w, c] in `seconds`, the last one held."""
-    pictures = [_picture(arrange_grid(frame, columns=columns)).convert("RGB") for frame in frames]
+    pictures = [as_picture(arrange_grid(frame, columns=columns)).convert("RGB") for frame in frames]
     each = max(20, round(1000 * seconds / len(pictures)))
     durations = [each] * (len(pictures) - 1) + [round(1000 * hold)]
     with atomic_write(path, binary=True) as file:
@@ -100,5 +100,6 @@ def write_images(path: str | Path, pixels: Pixels) -> None:
     WRITERS[path.suffix.lower()](path, pixels)
 
 
-def _picture(pixels: Pixels) -> Image.Image:
+def as_picture(pixels: Pixels) -> Image.Image:
+    """One image uint8[h, w, c] for Pillow, grey where it has one channel."""
     return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)

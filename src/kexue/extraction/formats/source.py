@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from kexue.errors import DataError
 from kexue.files import expansion_limit
@@ -49,6 +49,14 @@ def decode_utf8(data: bytes, path: str | Path, *, line: int = 1) -> str:
             path=path,
             line=line + data.count(b"\n", 0, error.start),
         ) from None
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """A file to be read piece by piece; raises `DataError` where it cannot be opened."""
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror or error}", path=path) from None
 
 
 def _read_bytes(path: Path) -> bytes:

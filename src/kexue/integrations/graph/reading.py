@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import IO
 from kexue.errors import DataError
 from kexue.extraction.document import Document
 from kexue.extraction.formats import native
-from kexue.extraction.formats.source import decode_utf8
+from kexue.extraction.formats.source import decode_utf8, open_bytes, parse_json, reason
 from kexue.integrations.graph.keys import KeyFunction, entity_key
 from kexue.integrations.graph.statements import Source, to_source
 
@@ -29,19 +28,12 @@ def read_facts(
     """
     done = 0
     for path in paths:
-        with _open(path) as file:
+        with open_bytes(path) as file:
             for number, line in _lines(file, path):
                 report(done + file.tell())
                 if line.strip():
                     yield _source(line, path, number, key)
             done += file.tell()
-
-
-def _open(path: Path) -> IO[bytes]:
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", path=path) from None
 
 
 def _lines(file: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
@@ -65,13 +57,10 @@ def _source(line: str, path: Path, number: int, key: KeyFunction) -> Source:
 
 def _document(line: str) -> Document:
     try:
-        record = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
-        reason = (
-            f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else "nested too deeply"
-        )
+        record = parse_json(line)
+    except ValueError as error:
         raise DataError(
-            f"is not a JSON record ({reason}): {line[:60]!r}; mend or remove this line "
+            f"is not a JSON record ({reason(error)}): {line[:60]!r}; mend or remove this line "
             "(a file cut short ends like this)"
         ) from None
     if not isinstance(record, dict):

@@ -14,7 +14,7 @@ from kexue.studies import digits as data
 from kexue.studies.claims import Claim, judge
 from kexue.studies.ddim.trained import network
 from kexue.studies.lab import Lab
-from kexue.studies.laws import sampled, usual_distance, wasserstein
+from kexue.studies.laws import sampled_distance, usual_distance
 from kexue.studies.networks import SCHEDULE, Form
 from kexue.studies.page import Page, spread
 from kexue.studies.pictures import Pictures
@@ -35,17 +35,18 @@ def measure(lab: Lab) -> Any:
     """W2 for three modes, the distance and the quality of digits by seed."""
     lengths, num = lab.pick((5,), (10, 20, 50, 100, 1000)), lab.pick(500, 10_000, 400_000)
     exact = {
-        name: {str(n): lab.keep(f"modes, {name}, {n}", partial(_exact, lab, sampler, n, num)) for n in lengths}
+        name: {
+            str(n): lab.keep(
+                f"modes, {name}, {n}", partial(sampled_distance, DATA, SCHEDULE, sampler, n, num, lab.generator(n))
+            )
+            for n in lengths
+        }
         for name, sampler in SAMPLERS.items()
     }
     seeds = lab.seeds(lab.pick(1, 2, 5))
     trained = [lab.keep(f"digits, seed {seed}", partial(_trained, lab, lengths, seed)) for seed in seeds]
     floor = usual_distance(DATA, num, lab.seed)
     return {"exact": exact, "trained": trained, "floor": floor, "num": num, "digits_floor": data.digits().floor}
-
-
-def _exact(lab: Lab, sampler: Sampler, steps: int, num: int) -> float:
-    return wasserstein(sampled(DATA, SCHEDULE, sampler, steps, num, lab.generator(steps)), DATA)[1]
 
 
 def _trained(lab: Lab, lengths: Sequence[int], seed: int) -> Any:

@@ -13,7 +13,7 @@ from kexue.diffusion.exact import MixtureData
 from kexue.diffusion.samplers import MeasuredUncertainty
 from kexue.studies.claims import Claim, judge
 from kexue.studies.lab import Lab
-from kexue.studies.laws import sampled, uncertainty, usual_distance, wasserstein
+from kexue.studies.laws import sampled_distance, uncertainty, usual_distance
 from kexue.studies.page import Page
 from kexue.studies.pictures import Pictures
 
@@ -48,16 +48,15 @@ def measure(lab: Lab) -> Any:
     floor = usual_distance(DATA, num, lab.seed)
     rows = {
         name: {
-            str(steps): lab.keep(f"mixture, {name}, {steps}", partial(_distance, lab, sampler, steps, num))
+            str(steps): lab.keep(
+                f"mixture, {name}, {steps}",
+                partial(sampled_distance, DATA, SCHEDULE, sampler, steps, num, lab.generator(steps)),
+            )
             for steps in lengths
         }
         for name, sampler in contenders().items()
     }
     return {"rows": rows, "floor": floor, "num": num}
-
-
-def _distance(lab: Lab, sampler: Sampler, steps: int, num: int) -> float:
-    return wasserstein(sampled(DATA, SCHEDULE, sampler, steps, num, lab.generator(steps)), DATA)[1]
 
 
 def show(result: Any, page: Page, pictures: Pictures) -> Sequence[Claim]:

@@ -3,7 +3,8 @@
 A model that has only seen sentences is lost in a paragraph: positions and contexts are new to it, and nothing has
 taught it that a subject here and an object three sentences on have nothing to do with each other (docs/log.md: two
 sentences in one text cost half of the relations). So in every epoch a share of the texts, other ones each time, is
-joined at random to texts that fill up to a window. What long texts teach they teach by themselves: they stay alone.
+joined at random to texts that fill up to a window. Texts of a window or more teach what long texts teach by themselves:
+they stay alone.
 """
 
 from __future__ import annotations
@@ -30,11 +31,16 @@ class Packing:
     """How many documents each text of an epoch is made of: the same numbers in every epoch, of other documents."""
 
     def __init__(self, lengths: Sequence[int], *, share: float, window: int, seed: int) -> None:
-        """`share` of the documents, of these lengths in tokens, is joined to texts of some `window` tokens at most."""
-        count = len(lengths)
-        most = int(window * count / max(1, sum(lengths)))  # documents of average length in a window
+        """`share` of the documents of less than `window` tokens is joined to texts of about a window at most.
+
+        `lengths` are those of all documents in tokens.
+        """
+        self.is_short = [length < window for length in lengths]
+        count = sum(self.is_short)
+        tokens = sum(length for length in lengths if length < window)
+        most = int(window * count / max(1, tokens))  # documents of average length in a window
         joined = round(share * count) if most > 1 else 0
-        self.sizes = [1] * (count - joined)
+        self.sizes = [1] * (len(lengths) - joined)
         generator = np.random.default_rng(seed)
         while joined:
             size = min(joined, int(generator.integers(2, most + 1)))
@@ -46,7 +52,8 @@ class Packing:
 
     def texts(self, generator: np.random.Generator) -> list[tuple[int, ...]]:
         """The documents of each text, every document once."""
-        order = generator.permutation(sum(self.sizes)).tolist()
+        order = generator.permutation(len(self.is_short)).tolist()
+        order.sort(key=self.is_short.__getitem__)  # the long ones come first, where texts are of one document
         return [tuple(order[first:last]) for first, last in pairwise(accumulate(self.sizes, initial=0))]
 
 

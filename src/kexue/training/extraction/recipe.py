@@ -53,7 +53,7 @@ class ExtractionRecipe(TrainingRecipe):
     window: int = Field(254, ge=8, description="tokens of text that are encoded together")
     overlap: int = Field(64, ge=0, description="tokens that neighbouring windows share")
     packing: float = Field(
-        0.5, ge=0, le=1, description="share of the texts that are joined to texts of up to a window, others each epoch"
+        0.5, ge=0, le=1, description="share of the texts below a window that are joined up to one, others each epoch"
     )
 
     # optimisation

@@ -19,7 +19,7 @@ from typing import IO, Any
 from kexue.errors import DataError, OptionError, unknown
 from kexue.extraction.formats import FORMATS, read_documents, recognise
 from kexue.extraction.formats.records import field, of_kind
-from kexue.extraction.formats.source import decode_utf8
+from kexue.extraction.formats.source import decode_utf8, parse_json, reason
 
 SAMPLE = 1 << 20
 """Characters of plain text that are looked at for blank lines."""
@@ -114,10 +114,10 @@ def _records(path: Path, key: str) -> Iterator[str]:
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
+            record = parse_json(line)
+        except ValueError as error:
             raise DataError(
-                f"is not a JSON record ({error.msg} at column {error.colno}): {line[:60]!r}; mend or remove this line, "
+                f"is not a JSON record ({reason(error)}): {line[:60]!r}; mend or remove this line, "
                 "or name the format of the file with --format",
                 path=path,
                 line=number,
@@ -163,7 +163,9 @@ def _opened(path: Path) -> IO[bytes]:
 
 def _object(line: str) -> dict[str, Any] | None:
     try:
-        value = json.loads(line)
+        value = parse_json(line)
     except json.JSONDecodeError:
         return None
+    except ValueError:  # JSON that cannot be taken: an object is still no plain text, and its reader says why
+        return {} if line.lstrip().startswith("{") else None
     return value if isinstance(value, dict) else None

@@ -69,12 +69,12 @@ def measure_dev(model: PreTrainedModel, dev: Batches, device: torch.device) -> d
 
 
 def predict(model: PreTrainedModel, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Logits float32[hidden, vocab] of the hidden tokens, and what they were, long[hidden]."""
+    """Logits float32[hidden, vocab] of the hidden tokens, and what they were, long[hidden]; all is done in float32."""
     hidden = batch["labels"] != IGNORED
-    logits = model(**batch).logits
+    logits = type(model).forward(model, **batch).logits  # accelerate puts autocast into the model's own `forward`
     if logits.dim() == 3:  # a model that does not score the hidden tokens alone
         logits = logits[hidden]
-    return logits.float(), batch["labels"][hidden]
+    return logits, batch["labels"][hidden]
 
 
 def guess_by_frequency(dev: Batches) -> dict[str, float]:
