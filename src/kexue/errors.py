@@ -66,7 +66,7 @@ def unknown(kind: str, name: str, allowed: list[str] | tuple[str, ...]) -> str:
     name = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."
     close = get_close_matches(name, allowed, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    return f"unknown {kind} {name!r}.{hint} Allowed: {', '.join(map(repr, allowed))}."
+    return f"unknown {kind} {name!r}.{hint} Allowed: {', '.join(map(repr, allowed)) or 'none'}."
 
 
 def _presentable(message: str) -> str:

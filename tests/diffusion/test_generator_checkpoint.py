@@ -144,7 +144,7 @@ def test_a_missing_or_damaged_file_is_named(tmp_path: Path, name: str):
     ("change", "message"),
     [
         ({"format": [2, 0]}, "in checkpoint format 2.*upgrade"),
-        ({"kind": "extraction"}, "not a generator"),
+        ({"kind": "pre-trained encoder"}, "holds a model of kind 'pre-trained encoder', not a generator"),
         ({"schedule": {"name": "linear_vq"}}, "Did you mean 'linear_vp'"),
         ({"network": {"kind": "unit"}}, "unknown network 'unit'. Did you mean 'unet'"),
         ({"max_value": 999}, "max_value must be within"),

@@ -133,6 +133,11 @@ def test_what_is_saved_is_a_model_of_ours_without_code(find: RelationExtractionP
     assert pipeline(TASK, model=str(tmp_path / "saved"), device="cpu")(TEXTS[0])["relations"]
 
 
+def test_where_the_model_comes_from_is_kept(find: RelationExtractionPipeline, extractor: Extractor):
+    assert (find.extractor.provenance, find.extractor.fingerprint) == (extractor.provenance, extractor.fingerprint)
+    assert extractor.provenance and extractor.fingerprint
+
+
 def test_a_folder_that_was_changed_is_refused(find: RelationExtractionPipeline, tmp_path: Path):
     find.save_pretrained(tmp_path / "saved")
     (tmp_path / "saved" / "kexue.json").unlink()

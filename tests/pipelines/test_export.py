@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from kexue import manifest
+from kexue.cards.readme import EVALUATIONS
 from kexue.encoders import exporting
 from kexue.errors import CheckpointError, OptionError
 from kexue.extraction import exported as extraction_exported
@@ -158,8 +159,8 @@ def test_the_folder_says_what_it_was_made_from_and_holds_nothing_else(exported: 
     assert said["exported"]["precision"] == "float32" and said["exported"]["difference"] < 1e-4
     assert said["exported"]["versions"].keys() == {"torch", "onnx", "onnxruntime"}
     source = read_json(fitted / MANIFEST)
-    assert all(said[key] == source[key] for key in ("kind", "decision", "recipe", "metrics"))
-    assert {*said["files"], MANIFEST} == {path.name for path in exported.iterdir()}
+    assert all(said[key] == source[key] for key in ("kind", "decision", "recipe", "metrics", "provenance"))
+    assert {*said["files"], MANIFEST, "README.md"} == {path.name for path in exported.iterdir()}
     assert {ENCODER, HEAD} <= said["files"].keys() and "model.safetensors" not in said["files"]
 
 
@@ -232,6 +233,8 @@ def test_an_exported_model_is_neither_exported_nor_saved_again(exported: Path, t
         export_extractor(exported, tmp_path / "again")
     with pytest.raises(OptionError, match="an exported model cannot be saved"):
         save_checkpoint(load_checkpoint(exported), tmp_path / "again")
+    with pytest.raises(OptionError, match="an exported model cannot be saved"):
+        Extractor.from_pretrained(exported).save_pretrained(tmp_path / "again")
     assert not (tmp_path / "again").exists()
 
 
@@ -239,9 +242,13 @@ def test_a_folder_with_a_model_in_it_is_replaced_only_where_asked(exported: Path
     folder = Path(shutil.copytree(exported, tmp_path / "copy"))
     with pytest.raises(OptionError, match="already holds a model"):
         export_extractor(fitted, folder, int8=True)
+    for name in ("README.md", EVALUATIONS):
+        (folder / name).write_text("of the model before", "utf-8")
     assert (
         load_checkpoint(export_extractor(fitted, folder, int8=True, overwrite=True).folder).exported["precision"]
         == "int8"
     )
+    assert "<!-- kexue begin" in (folder / "README.md").read_text("utf-8")
+    assert not (folder / EVALUATIONS).exists()
     with pytest.raises(OptionError, match="is the model itself"):
         export_extractor(fitted, fitted, overwrite=True)

@@ -47,7 +47,8 @@ from kexue.diffusion.samplers import (
 )
 from kexue.errors import OptionError, unknown
 from kexue.files import atomic_write, write_json
-from kexue.pipelines.generator import DTYPES, Generator
+from kexue.ops.device import DTYPES
+from kexue.pipelines.generator import Generator
 from kexue.pipelines.image_evaluation import load_features, read_like
 
 CALLS = (10, 15, 20, 50, 100, 1000)

@@ -90,7 +90,7 @@ def load_generator(folder: str | Path) -> GeneratorCheckpoint:
             return GeneratorCheckpoint(unet, schedule, parameterization)
     content = manifest.read(folder, FORMAT)
     if content.get("kind") != "generator":
-        raise CheckpointError(f"{folder}: holds an extractor, not a generator")
+        raise CheckpointError(f"{folder}: holds a model of kind {content.get('kind', 'extractor')!r}, not a generator")
     with refusing(folder):
         network = _read_network(content["network"], folder).eval()
         _try_out(network)

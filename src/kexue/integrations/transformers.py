@@ -28,6 +28,8 @@ from kexue.extraction.checkpoint import Checkpoint, read_content
 from kexue.extraction.decision import Decision
 from kexue.extraction.document import Document
 from kexue.extraction.model import ExtractionModel
+from kexue.files import digest
+from kexue.manifest import MANIFEST
 from kexue.pipelines.extractor import CHUNK, Extractor, Input, in_chunks
 from kexue.pipelines.hub import local_folder
 
@@ -133,11 +135,14 @@ def _stored(name_or_path: str) -> dict[str, Any]:
     """What a folder holds beside the network; the article's rule where the network comes from no folder."""
     if not name_or_path:
         return {}
-    content = read_content(local_folder(name_or_path))
+    folder = local_folder(name_or_path)
+    content = read_content(folder)
     return {
         "decision": Decision.from_json(content["decision"]),
         "recipe": content.get("recipe", {}),
         "metrics": content.get("metrics", {}),
+        "fingerprint": digest(folder / MANIFEST),
+        "provenance": content.get("provenance", {}),
     }
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kexue import manifest
+from kexue.cards import write_new_card
 from kexue.errors import OptionError
 from kexue.extraction.checkpoint import ENCODER, FORMAT, KIND, Checkpoint, load_checkpoint, load_exported
 from kexue.extraction.decision import decide
@@ -70,10 +71,12 @@ def export_extractor(
             "decision": checkpoint.decision.to_json(),
             "recipe": checkpoint.recipe,
             "metrics": checkpoint.metrics,
+            "provenance": checkpoint.provenance,
             "exported": said,
         }
         before, after = _choose(checkpoint, partial, content, dev) if dev else ({}, {})
     manifest.install(folder / ".writing", folder, content, FORMAT)
+    write_new_card(folder)
     return Exported(folder, said["precision"], said["difference"], size, before, after)
 
 

@@ -12,17 +12,16 @@ from typing import Any, Literal, TypeVar
 import torch
 
 from kexue.encoders.graph import compile_encoder
-from kexue.errors import OptionError, unknown
+from kexue.errors import OptionError
 from kexue.extraction.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from kexue.extraction.decision import Decision
 from kexue.extraction.decoding import Bounds
 from kexue.extraction.document import Document
 from kexue.extraction.inference import Found, find_candidates
 from kexue.extraction.schema import Schema
-from kexue.ops.device import choose_device
+from kexue.ops.device import check_dtype, choose_device
 from kexue.pipelines.hub import local_folder
 
-DTYPES = ("float32", "bfloat16")
 CHUNK = 2048  # texts that `pipe` sorts by length together
 
 Input = str | Document
@@ -48,8 +47,7 @@ class Extractor:
         dtype: Literal["float32", "bfloat16"] = "float32",
         compile: bool = False,
     ) -> None:
-        if dtype not in DTYPES:
-            raise OptionError(unknown("dtype", dtype, DTYPES))
+        check_dtype(dtype)
         self.exported = checkpoint.exported
         self.device = choose_device("cpu" if self.exported and device is None else device)
         self.dtype = dtype
@@ -94,7 +92,10 @@ class Extractor:
         return self.model.head.labels.schema
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write the model, with the thresholds and constraints it has now, as a folder for `from_pretrained`."""
+        """Write the model, with the thresholds and constraints it has now, as a folder for `from_pretrained`.
+
+        Raises `OptionError` for an exported model.
+        """
         save_checkpoint(self.checkpoint, folder)
 
     @property
@@ -108,6 +109,7 @@ class Extractor:
             self.metrics,
             self.fingerprint,
             self.provenance,
+            self.exported,
         )
 
     def with_precision(self, precision: float) -> Extractor:

@@ -27,10 +27,9 @@ from kexue.diffusion.samplers import DDIM, Sampler
 from kexue.diffusion.sampling import Bar, Callback, in_parts, sample
 from kexue.diffusion.trace import Trace
 from kexue.errors import OptionError, unknown
-from kexue.ops.device import choose_device
+from kexue.ops.device import check_dtype, choose_device
 from kexue.pipelines.hub import local_folder
 
-DTYPES = ("float32", "bfloat16")
 BATCH_SIZE = 64
 Labels = int | str | Sequence[int | str] | Tensor | None
 """One class for all images, or one for each, by number or name; None for any."""
@@ -71,8 +70,7 @@ class Generator:
         device: str | None = None,
         dtype: Literal["float32", "bfloat16"] = "float32",
     ) -> None:
-        if dtype not in DTYPES:
-            raise OptionError(unknown("dtype", dtype, DTYPES))
+        check_dtype(dtype)
         self.device = choose_device(device)
         self.dtype = dtype
         self.network = checkpoint.network.to(self.device).eval()

@@ -70,6 +70,12 @@ def test_a_relation_type_that_the_recipe_lacks_is_refused_with_the_likeliest(whe
     assert f"{where}.jsonl: document {number}: unknown relation type 'cuases'. Did you mean 'causes'?" in message
 
 
+def test_an_empty_list_of_relation_types_refuses_every_relation(tmp_path: Path):
+    assert "unknown relation type 'causes'. Allowed: none." in refused(
+        SchemaError, tmp_path, [fact()], relation_types=[]
+    )
+
+
 def test_an_entity_type_that_only_ends_of_relations_have_is_refused_too(tmp_path: Path):
     document = fact(types=("drug", "efect"))
     document.entities.pop()

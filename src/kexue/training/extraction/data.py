@@ -72,11 +72,11 @@ def _annotated(documents: list[Document], path: Path) -> tuple[list[Document], i
 def _refuse_unknown(documents: Sequence[Document], recipe: ExtractionRecipe, path: Path) -> None:
     for number, document in enumerate(documents, start=1):
         for kind, allowed, names in (
-            ("entity type", recipe.entity_types, [span.label for span in _spans(document)]),
+            ("entity type", recipe.entity_types or None, [span.label for span in _spans(document)]),
             ("relation type", recipe.relation_types, [fact.predicate for fact in document.relations]),
         ):
             for name in names:
-                if allowed and name not in allowed:
+                if allowed is not None and name not in allowed:
                     raise SchemaError(
                         f"{path}: document {number}: {unknown(kind, name, allowed)} "
                         "Mend the file, or add the label to the recipe"
