@@ -19,8 +19,9 @@ from kexue.encoders.windows import WindowBatch, merge_windows
 from kexue.errors import OptionError, unknown
 from kexue.extraction.decoding import Bounds, Candidates
 from kexue.extraction.heads import HEADS
+from kexue.extraction.heads.head import PairScoring
 from kexue.extraction.reach import Reach
-from kexue.extraction.said import PairScoring, SaidOfTexts
+from kexue.extraction.said import SaidOfTexts
 from kexue.extraction.schema import Schema
 
 ENCODED_TOKENS = 16_384  # tokens in one pass through the encoder where no gradients are kept

@@ -11,9 +11,9 @@ all lengths and any number of labels. Source of D: Su, kexue.fm/archives/9039 (2
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Self
 
 from torch import Tensor
 
@@ -25,18 +25,6 @@ DIVERGENCES: dict[str, Callable[[Any, Any, Tensor], Tensor]] = {
     "squared": lambda scores, other, mask: scores.squared_divergence(other, mask),
 }
 """By name; the first is the one that fits the multi-label loss."""
-
-
-@runtime_checkable
-class PairScoring(Protocol):
-    """A head whose loss is made of token-pair scores, by which two passes can be compared."""
-
-    def scores(self, hidden: Tensor) -> tuple[TokenPairScores, ...]:
-        """The scores of each of its scorers."""
-
-    def loss_of(self, scores: tuple[TokenPairScores, ...], mask: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        """The loss of each text."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)

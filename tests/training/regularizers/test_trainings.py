@@ -13,6 +13,7 @@ from torch.testing import assert_close
 
 from kexue.diffusion.denoisers import DENOISERS
 from kexue.errors import OptionError
+from kexue.extraction.heads import HEADS
 from kexue.extraction.said import DIVERGENCES, SaidOfTexts
 from kexue.layers import FactorizedScores
 from kexue.ops.divergence import sigmoid_divergence
@@ -27,6 +28,8 @@ from kexue.training.generation.run import train as train_generator
 from kexue.training.generation.trainer import GenerationTrainer
 from kexue.training.regularizers import REGULARIZERS, Step, make_regularizers, regularized_loss
 from kexue.training.resumable import ResumableTrainer
+from tests.extraction.heads.fitting import DOCUMENTS
+from tests.training.extraction.test_heads import files_of
 from tests.training.extraction.test_trainer import InOrder
 from tests.training.generation.tiny import TinyGAU, save_digits
 from tests.training.generation.tiny import recipe as generation_recipe
@@ -84,6 +87,23 @@ def test_what_is_said_of_texts_is_compared_label_by_label_under_a_logarithm():
             s, t = (scores.dense()[text, label][classes] for scores in (first, second))
             truth += sigmoid_divergence(s, t).log1p() / 2
     assert_close(SaidOfTexts((first,), mask).divergence(SaidOfTexts((second,), mask), "sigmoid"), truth)
+
+
+@pytest.mark.parametrize(("head", "scorers"), [("gplinker", 3), ("global_pointer", 1), ("events", 3)])
+def test_every_head_that_is_made_of_token_pairs_is_regularized(
+    head: str, scorers: int, plain_encoder: Path, tmp_path: Path
+):
+    data = files_of(DOCUMENTS[HEADS[head].task](18), tmp_path)
+    trainer = extraction(plain_encoder, data, tmp_path / "model", head=head, hidden_dropout=0.3)
+    batch = first_batch(trainer)
+    trainer.model.train()
+    said = trainer.model(**batch)["said"]
+    assert len(said.scorers) == scorers
+    assert said.divergence(said, "sigmoid") == 0
+    torch.manual_seed(0)
+    plain = loss_of(trainer, batch)
+    torch.manual_seed(0)
+    assert loss_of(trainer, batch, {"name": "rdrop", "alpha": 100.0}) > plain
 
 
 @pytest.mark.parametrize("kind", DIVERGENCES)

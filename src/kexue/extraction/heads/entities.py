@@ -21,17 +21,18 @@ import torch
 from torch import Tensor, nn
 
 from kexue.extraction.decoding import Bounds, Candidates, decode_spans
-from kexue.extraction.heads.head import Head
+from kexue.extraction.heads.head import Head, PairScoring
 from kexue.extraction.links import Links, Pair, SpanLabels, stack_positives
 from kexue.extraction.reach import Reach
 from kexue.extraction.tasks import ENTITIES, Task
 from kexue.layers.chain_spans import ChainSpanScores, num_tags, tags_of_spans
 from kexue.layers.global_pointer import EfficientGlobalPointer, GlobalPointer
+from kexue.layers.token_pair_scores import TokenPairScores
 from kexue.ops.linear_chain import best_through, best_through_independent, log_partition, path_score
 from kexue.ops.precision import exact_dtype, without_autocast
 
 
-class GlobalPointerEntities(Head):
+class GlobalPointerEntities(PairScoring):
     """The span scorer of GPLinker by itself, efficient or standard, with or without rotary positions."""
 
     task: ClassVar[Task] = ENTITIES
@@ -55,10 +56,9 @@ class GlobalPointerEntities(Head):
     def targets(links: list[Links]) -> dict[str, Tensor]:
         return {"span_positives": stack_positives([link.spans for link in links])}
 
-    def loss(self, hidden: Tensor, mask: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        """The multi-label loss summed over all labels, float[batch]."""
-        loss: Tensor = self.spans(hidden).loss(targets["span_positives"], mask)
-        return loss.sum(1)
+    def scores(self, hidden: Tensor) -> tuple[TokenPairScores, ...]:
+        """Of spans."""
+        return (self.spans(hidden),)
 
     def decode(
         self,

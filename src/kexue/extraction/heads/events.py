@@ -7,7 +7,6 @@ Source: Su, kexue.fm/archives/8926 (2022).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -17,13 +16,12 @@ from torch import Tensor
 
 from kexue.extraction.decoding import Bounds, Candidates, best_of, decode
 from kexue.extraction.events import EventLabels
-from kexue.extraction.heads.gplinker import linked_loss
-from kexue.extraction.heads.head import Head
+from kexue.extraction.heads.head import PairScoring
 from kexue.extraction.links import Links, Pair, distinct, stack_links
 from kexue.extraction.reach import Reach
 from kexue.extraction.tasks import EVENTS, Task
 from kexue.layers.global_pointer import EfficientGlobalPointer, GlobalPointer
-from kexue.layers.token_pair_scores import LinkScores
+from kexue.layers.token_pair_scores import LinkScores, TokenPairScores
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +46,7 @@ class Undirected(LinkScores):
         return self.scores.pairs(batch, first, second).expand(-1, self.predicates)
 
 
-class EventLinker(Head):
+class EventLinker(PairScoring):
     """Roles as spans, and what belongs together; options as in `GPLinker`."""
 
     task: ClassVar[Task] = EVENTS
@@ -77,9 +75,9 @@ class EventLinker(Head):
         """The positives of a batch, long[n, 4] of (text, label, first, second) for each of the three scorers."""
         return stack_links(links, _undirected)
 
-    def loss(self, hidden: Tensor, mask: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        """The multi-label loss summed over all labels, float[batch]."""
-        return linked_loss(self.spans(hidden), self.starts(hidden), self.ends(hidden), mask, targets)
+    def scores(self, hidden: Tensor) -> tuple[TokenPairScores, ...]:
+        """Of arguments, of links of starts, of links of ends."""
+        return self.spans(hidden), self.starts(hidden), self.ends(hidden)
 
     def decode(
         self,

@@ -12,20 +12,19 @@ Source: Su Jianlin, kexue.fm/archives/8888 (2022); efficient scorers, kexue.fm/a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 from torch import Tensor
 
 from kexue.extraction.decoding import Bounds, Candidates, decode
-from kexue.extraction.heads.head import Head
+from kexue.extraction.heads.head import PairScoring
 from kexue.extraction.links import Links, SpanLabels, stack_links
 from kexue.extraction.reach import Reach
 from kexue.layers.global_pointer import EfficientGlobalPointer, GlobalPointer
 from kexue.layers.token_pair_scores import TokenPairScores
 
 
-class GPLinker(Head):
+class GPLinker(PairScoring):
     """Spans and links from hidden states [batch, length, hidden_dim]; never a heads x length x length tensor.
 
     `efficient` chooses the scorer whose labels share one product (4 head_dim parameters a label) over the standard
@@ -58,18 +57,9 @@ class GPLinker(Head):
         """The positives of a batch, long[n, 4] of (text, label, start, end) for each of the three scorers."""
         return stack_links(links)
 
-    def loss(self, hidden: Tensor, mask: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        """The multi-label loss summed over all labels, float[batch]."""
-        return self.loss_of(self.scores(hidden), mask, targets)
-
     def scores(self, hidden: Tensor) -> tuple[TokenPairScores, ...]:
-        """What the loss and the divergence of two passes are made of: spans, links of starts, links of ends."""
+        """Of spans, of links of starts, of links of ends."""
         return self.spans(hidden), self.starts(hidden), self.ends(hidden)
-
-    def loss_of(self, scores: tuple[TokenPairScores, ...], mask: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        """The loss of scores that `scores` gave."""
-        spans, starts, ends = scores
-        return linked_loss(spans, starts, ends, mask, targets)
 
     def decode(
         self,
@@ -91,14 +81,3 @@ class GPLinker(Head):
             bounds=bounds,
             reach=reach,
         )
-
-
-def linked_loss(
-    spans: TokenPairScores, starts: TokenPairScores, ends: TokenPairScores, mask: Tensor, targets: Mapping[str, Tensor]
-) -> Tensor:
-    """The multi-label loss of the three scorers summed over their labels, float[batch]."""
-    return (
-        spans.loss(targets["span_positives"], mask).sum(1)
-        + starts.loss(targets["start_positives"], mask).sum(1)
-        + ends.loss(targets["end_positives"], mask).sum(1)
-    )

@@ -12,12 +12,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
+import torch
 from torch import Tensor, nn
 
 from kexue.extraction.decoding import Bounds, Candidates
 from kexue.extraction.links import Labels, Links
 from kexue.extraction.reach import Reach
 from kexue.extraction.tasks import TRIPLES, Task
+from kexue.layers.token_pair_scores import TokenPairScores
+
+POSITIVES = ("span_positives", "start_positives", "end_positives")
+"""The targets of the scorers of spans, of links of starts and of links of ends."""
 
 
 class Head(nn.Module, ABC):
@@ -54,3 +59,20 @@ class Head(nn.Module, ABC):
         reach: Reach | None = None,
     ) -> list[Candidates]:
         """The candidates of each text whose scores all exceed `floor`, as far as the model looks."""
+
+
+class PairScoring(Head):
+    """A head whose loss is made of token-pair scores, by which two passes can be compared: of spans, and of links."""
+
+    @abstractmethod
+    def scores(self, hidden: Tensor) -> tuple[TokenPairScores, ...]:
+        """Of spans, of links of starts, of links of ends, as far as there are such."""
+
+    def loss(self, hidden: Tensor, mask: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        """The multi-label loss summed over all labels, float[batch]."""
+        return self.loss_of(self.scores(hidden), mask, targets)
+
+    def loss_of(self, scores: tuple[TokenPairScores, ...], mask: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        """The loss of scores that `scores` gave."""
+        losses = [scored.loss(targets[name], mask) for scored, name in zip(scores, POSITIVES, strict=False)]
+        return torch.cat(losses, dim=1).sum(1)

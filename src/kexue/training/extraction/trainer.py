@@ -14,10 +14,11 @@ from kexue.encoders.windows import WindowBatch
 from kexue.errors import OptionError
 from kexue.extraction.checkpoint import load_checkpoint
 from kexue.extraction.document import Document
+from kexue.extraction.heads.head import PairScoring
 from kexue.extraction.inference import Found, find_candidates
 from kexue.extraction.judge import Judgement, judge
 from kexue.extraction.model import ExtractionModel
-from kexue.extraction.said import DIVERGENCES, PairScoring, SaidOfTexts
+from kexue.extraction.said import DIVERGENCES, SaidOfTexts
 from kexue.training.extraction.dataset import Collator, ExtractionDataset, LengthGroupedSampler
 from kexue.training.extraction.packing import Packing
 from kexue.training.extraction.recipe import ExtractionRecipe
@@ -94,7 +95,7 @@ class ExtractionTrainer(ResumableTrainer):
             (reads_alike, "reads other tokens (its vocabulary differs)"),
             (teacher.model.head.labels.names == model.head.labels.names, "has other entity types"),
             (teacher.schema.predicates == model.head.labels.schema.predicates, "has other relation types"),
-            (isinstance(teacher.model.head, PairScoring), "has a head without scores of token pairs"),
+            (type(teacher.model.head) is type(model.head), "has another head"),
             (
                 (teacher.text_tokenizer.max_window or model.config.window) >= model.config.window,
                 "reads shorter windows",
