@@ -10,10 +10,12 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+from kexue.errors import OptionError
 
 MOST = 2**30  # bytes to which a compressed file may always expand
 RATIO = 100  # and as many times its own size; text is made 5 to 30 times smaller, images less
@@ -44,6 +46,14 @@ def atomic_write(path: str | Path, *, binary: bool = False) -> Iterator[IO]:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def refuse_inputs(outputs: Iterable[Path | None], inputs: Iterable[Path]) -> None:
+    """Raise `OptionError` for an output that is one of the inputs, which it would replace."""
+    places = {path.resolve() for path in inputs}
+    for output in outputs:
+        if output is not None and output.resolve() in places:
+            raise OptionError(f"{output}: the output must be a file of its own, not the input")
 
 
 def digest(path: Path) -> str:

@@ -97,6 +97,34 @@ def test_a_mistake_on_stdin_is_one_line_too(fitted: Path, kexue: Command):
     assert 'stdin:2: has no string "text"' in done.err and done.code == 2
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "evaluate {model} {gold} --no-card --output {gold}",
+        "evaluate {model} {gold} --no-card --page {gold}",
+        "evaluate {model} {gold} --no-card --predictions {gold}",
+        "doctor {gold} --output {gold}",
+        "suggest {model} {gold} --output {gold}",
+        "suggest {model} {files}/good.txt --known {gold} --output {gold}",
+        "extract {model} {gold} --output {gold}",
+        "convert {gold} {gold} --to doccano",
+    ],
+)
+def test_no_output_replaces_an_input(command: str, fitted: Path, gold: Path, files: Path, kexue: Command):
+    own = files / "gold.jsonl"
+    own.write_bytes(gold.read_bytes())
+    said = kexue(*command.format(model=fitted, gold=own, files=files).split()).complaint
+    assert f"{own}: the output must be a file of its own, not the input" in said
+    assert own.read_bytes() == gold.read_bytes()
+
+
+def test_a_folder_that_holds_something_is_not_replaced_by_one_of_brat(gold: Path, files: Path, kexue: Command):
+    (files / "folder" / "thesis.tex").write_text("years of work")
+    assert f"{files / 'folder'}: is a folder that holds something" in kexue("convert", gold, files / "folder").complaint
+    assert (files / "folder" / "thesis.tex").read_text() == "years of work"
+    assert kexue("convert", gold, files / "new").code == 0
+
+
 def test_a_mistake_in_the_doctors_encoder_is_one_line(gold: Path, kexue: Command, tmp_path: Path):
     done = kexue("doctor", gold, "--encoder", tmp_path / "none")
     assert done.code == 2 and "Traceback" not in done.err

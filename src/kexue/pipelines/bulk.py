@@ -19,7 +19,7 @@ from typing import IO, Any
 from kexue.errors import DataError, OptionError
 from kexue.extraction.document import Document
 from kexue.extraction.formats.source import decode_utf8, parse_json, reason
-from kexue.files import write_json
+from kexue.files import refuse_inputs, write_json
 from kexue.pipelines.extractor import CHUNK, Extractor, in_chunks
 from kexue.pipelines.resuming import alone, fingerprint, refuse_another
 
@@ -124,10 +124,9 @@ def extract_file(
 
     A partial output of the same input, model and options is continued; raises `OptionError` if it is of others.
     """
-    if output.is_dir() or output.resolve() == source.resolve():
-        raise OptionError(
-            f"{output}: the output must be a file of its own, not {'a folder' if output.is_dir() else 'the input'}"
-        )
+    refuse_inputs([output], [source])
+    if output.is_dir():
+        raise OptionError(f"{output}: the output must be a file of its own, not a folder")
     partial = output.with_name(output.name + ".partial")
     job = output.with_name(output.name + ".partial.job")
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -39,7 +39,7 @@ def training_arguments(recipe: TrainingRecipe, num_examples: int, learning_rate:
         data_seed=recipe.seed,
         eval_strategy="no",
         save_strategy="steps",
-        save_steps=recipe.save_steps,
+        save_steps=recipe.save_steps or min(500, max(1, round(steps_per_epoch * recipe.epochs / 10))),
         logging_strategy="steps",
         logging_steps=max(1, min(50, steps_per_epoch // 4)),
         logging_nan_inf_filter=False,

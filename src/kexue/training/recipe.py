@@ -37,7 +37,9 @@ class TrainingRecipe(BaseModel):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     gradient_checkpointing: bool = False
     seed: int = Field(42, ge=0, lt=2**32)
-    save_steps: int = Field(500, ge=1, description="steps between checkpoints to resume from")
+    save_steps: int | None = Field(
+        None, ge=1, description="steps between checkpoints to resume from; a tenth of all, 500 at most, where absent"
+    )
     device: Literal["cpu", "cuda"] | None = Field(
         None, description="the best there is where absent; CUDA_VISIBLE_DEVICES chooses among several GPUs"
     )

@@ -15,6 +15,7 @@ from kexue.extraction.formats import read_documents, write_documents
 from kexue.manifest import MANIFEST
 from kexue.pipelines.evaluation import predict_and_judge
 from kexue.pipelines.extractor import Extractor
+from kexue.training.arguments import training_arguments
 from kexue.training.extraction import run as run_module
 from kexue.training.extraction.run import train
 from kexue.training.memory import MEMORY
@@ -94,6 +95,17 @@ def test_an_unfinished_training_is_resumed_only_with_its_own_recipe_and_data(
     save_data(tmp_path)
     train(recipe.model_copy(update={"save_steps": 2}), console=QUIET)
     assert (tmp_path / "model" / MANIFEST).exists()
+
+
+@pytest.mark.parametrize(
+    ("epochs", "given", "steps"), [(2, None, 1), (30, None, 18), (0.5, None, 1), (3000, None, 500), (30, 7, 7)]
+)
+def test_a_short_training_too_has_checkpoints_to_resume_from(
+    epochs: float, given: int | None, steps: int, encoder: Path, data: dict[str, Path], tmp_path: Path
+):
+    changes = {} if given is None else {"save_steps": given}
+    recipe = tiny_recipe(encoder, data, tmp_path / "model", epochs=epochs, **changes)
+    assert training_arguments(recipe, num_examples=24, learning_rate=1e-3).save_steps == steps
 
 
 def test_a_finished_training_that_was_not_written_is_not_trained_on(

@@ -23,7 +23,9 @@ def convert(
     Example: `kexue convert annotations/ train.jsonl --from brat`
     """
     from kexue.extraction.formats import read_documents, write_documents
+    from kexue.files import refuse_inputs
 
+    refuse_inputs([output], [input])
     reading = read_documents(input, from_)
     written = write_documents(reading.documents, output, to)
     documents = reading.documents

@@ -27,8 +27,9 @@ def doctor(
     """
     from kexue.extraction.doctor import examine, render
     from kexue.extraction.formats import read_documents
-    from kexue.files import write_json
+    from kexue.files import refuse_inputs, write_json
 
+    refuse_inputs([output], files)
     splits = {}
     for path in sorted(files, key=_order):
         reading = read_documents(path, format)

@@ -83,9 +83,11 @@ def evaluate(
     Example: `kexue evaluate runs/digits digits --neighbours near.png --likelihood 64`
     """
     from kexue.diffusion.checkpoint import holds_generator
+    from kexue.files import refuse_inputs
     from kexue.training.recipe import parse_assignments
 
     quiet()
+    refuse_inputs([output, page, predictions, neighbours], [Path(model), Path(data)])
     if holds_generator(model):
         _evaluate_generator(
             model,

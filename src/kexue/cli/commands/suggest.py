@@ -37,11 +37,13 @@ def suggest(
 
     Then annotate, export the project as JSON, and: `kexue convert export.json more.jsonl`
     """
+    from kexue.files import refuse_inputs
     from kexue.pipelines.extractor import Extractor
     from kexue.pipelines.suggestions import read_pool, write_suggestions
     from kexue.pipelines.suggestions import suggest as choose
 
     quiet()
+    refuse_inputs([output], [pool, *(known or ())])
     texts = {document.text for path in known or () for document in read_pool(path)}
     documents = read_pool(pool, format)
     extractor = Extractor.from_pretrained(model, device=device)

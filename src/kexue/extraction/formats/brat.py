@@ -55,12 +55,14 @@ def read(path: Path) -> Iterator[Document]:
 
 
 def write(documents: Iterable[Document], path: Path) -> None:
-    """Write a folder of .txt and .ann pairs, which replaces a folder of that name.
+    """Write a new folder of .txt and .ann pairs.
 
     Whitespace in labels becomes "_", a span without a label is called "entity", line breaks at the ends of a
     span are left out; scores and unaligned gold have no place in the format. Raises `DataError` for a span of
-    line breaks only and for two documents of one id.
+    line breaks only, for two documents of one id, and for a folder that holds something.
     """
+    if path.is_dir() and any(path.iterdir()):
+        raise DataError("is a folder that holds something, which writing would replace; name a new one", path=path)
     with atomic_folder(path) as folder:
         for number, document in enumerate(documents, start=1):
             target = _target(folder, document.id or f"{number:06d}")
