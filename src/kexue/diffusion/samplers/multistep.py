@@ -133,15 +133,12 @@ class Adams(RememberingSampler):
             scale = sigma[i + 1] / self.data_std if sigma[i + 1] else alpha[i + 1]
             return float(scale) * integrals(nodes, float(places[i]), float(places[i + 1]), float(damping[i]))
 
-        rows = []
-        for i in range(len(kept)):
-            weights = np.zeros(3)
-            weights[: min(i + 1, 2)] = onward(i, i, 2)
-            if i:
-                mended, before = onward(i - 1, i, 3), onward(i - 1, i - 1, 2)
-                weights[: len(mended)] += kept[i] * mended
-                weights[1 : 1 + len(before)] -= kept[i] * before
-            rows.append(weights)
+        ahead = [onward(i, i, 2) for i in range(len(kept))]
+        rows = [np.pad(weights, (0, 3 - len(weights))) for weights in ahead]
+        for i in range(1, len(kept)):
+            mended, before = onward(i - 1, i, 3), ahead[i - 1]
+            rows[i][: len(mended)] += kept[i] * mended
+            rows[i][1 : 1 + len(before)] -= kept[i] * before
         return rows
 
 
