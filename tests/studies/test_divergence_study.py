@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from kexue.errors import DataError, OptionError
 from kexue.studies import StudyOptions, run_study
 from kexue.studies.claims import FAILS, HOLDS, OPEN
+from kexue.studies.divergence import report
 from kexue.studies.divergence.comparison import compare
 from kexue.studies.divergence.report import CLAIMS, judged
-from kexue.studies.divergence.trainings import Outcome
+from kexue.studies.divergence.sizes import FULL
+from kexue.studies.divergence.trainings import Outcome, TrainedOn
 from kexue.studies.divergence.variants import NONE, VARIANTS
 from kexue.training.regularizers import make_regularizers
 
@@ -71,11 +72,20 @@ def test_all_variants_are_recipes_that_can_be_made():
     assert all(len(make_regularizers(values)) == 1 for name, values in VARIANTS.items() if name != NONE)
 
 
-def test_a_data_set_it_does_not_know_is_refused(tmp_path: Path):
-    with pytest.raises(OptionError, match="Did you mean 'conll04'"):
-        run_study("divergence", StudyOptions(tmp_path, data={"conll4": tmp_path}))
-    with pytest.raises(DataError, match="is not a folder"):
-        run_study("divergence", StudyOptions(tmp_path, data={"conll04": tmp_path / "nowhere"}))
+def test_the_page_has_the_variants_of_which_all_seeds_are_there(tmp_path: Path):
+    sets = [TrainedOn("toy", {}, "minilm", (0, 1), FULL)]
+    counts = [[1, 2, 3]] * 20
+    known = {
+        ("toy", name, seed): outcome(name, counts, seed)
+        for name, seed in ((NONE, 0), (NONE, 1), ("VAT", 0), ("VAT", 1))
+    } | {("toy", "FGM", 0): outcome("FGM", counts)}
+
+    def page() -> str:
+        return report.write(known, StudyOptions(tmp_path, device="cpu"), sets).write(tmp_path / "page.md").read_text()
+
+    assert "| VAT |" in page() and "| FGM |" not in page()
+    del known["toy", NONE, 1]
+    assert "| VAT |" not in page()
 
 
 @pytest.mark.slow

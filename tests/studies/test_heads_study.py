@@ -10,12 +10,10 @@ import pytest
 import torch
 
 from kexue.extraction.decoding import Bounds
-from kexue.extraction.document import Document, Relation, Span
-from kexue.extraction.formats import write_documents
 from kexue.extraction.heads import HEADS
 from kexue.extraction.tasks import EVENTS
 from kexue.pipelines.extractor import Extractor
-from kexue.studies import StudyOptions, heads, run_study
+from kexue.studies import StudyOptions, annotated, heads, run_study
 from kexue.studies.heads.contenders import ENTITIES, RELATIONS
 from kexue.studies.heads.data import MERGED, ROLES, TYPED, prepare
 from kexue.studies.heads.runs import by_rule, without_ends
@@ -32,7 +30,7 @@ def test_every_contender_is_a_recipe_and_every_head_for_facts_takes_part():
 
 
 def test_the_views_differ_in_nothing_but_types(tmp_path: Path):
-    sentences = prepare(tmp_path, None, 5)
+    sentences = prepare(tmp_path, "phee", annotated.read("phee", StudyOptions(tmp_path), 5))
     typed, roles, merged = (sentences.gold(view) for view in (TYPED, ROLES, MERGED))
     assert len(typed) == 5 and any(span.label == "drug" for document in typed for span in document.entities)
     for one, other, third in zip(typed, roles, merged, strict=True):
@@ -40,15 +38,6 @@ def test_the_views_differ_in_nothing_but_types(tmp_path: Path):
         assert [(s.start, s.end) for s in one.entities] == [(s.start, s.end) for s in third.entities]
         assert {s.label for s in other.entities} <= {""} and {s.label for s in third.entities} <= {"entity"}
         assert len(one.relations) == len(other.relations) == len(third.relations)
-
-
-def test_conll04_is_read_from_its_folder(tmp_path: Path):
-    document = Document(
-        "Bob leads Acme.", [Span(0, 3, "Peop")], [Relation(Span(0, 3, "Peop"), "p", Span(10, 14, "Org"))]
-    )
-    for split in ("train", "dev", "test"):
-        write_documents([document], tmp_path / f"conll04_{split}.json", "native")
-    assert prepare(tmp_path / "out", tmp_path, None).name == "conll04"
 
 
 @torch.inference_mode()
@@ -77,7 +66,7 @@ def test_a_quick_run_writes_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyP
     text = page.read_text("utf-8")
     for name in ("CasRel", "TPLinker", "GPLinker", "CRF"):
         assert text.count(f"| {name} |") >= 2
-    for heading in ("Question", "Relations, phee", "Entities alone", "Cost", "Verdict", "To repeat it"):
+    for heading in ("Question", "Relations, phee", "Entities alone, phee", "Cost, phee", "Verdict", "To repeat it"):
         assert f"## {heading}\n" in text
     assert re.search(r"Trainings: \d+ on .*torch", " ".join(text.split()))
     assert not list((tmp_path / "models").iterdir())

@@ -20,7 +20,7 @@ import torch
 
 from kexue.studies.options import StudyOptions
 
-Key = tuple[str, str, int]
+Key = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class TrainingOutcome(ABC):
     @property
     @abstractmethod
     def key(self) -> Key:
-        """What the training is known by: what it was made on or for, what is compared, and the seed."""
+        """What the training is known by: the data it was made on, what is compared, and the seed."""
 
     @abstractmethod
     def __str__(self) -> str: ...

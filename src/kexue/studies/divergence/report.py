@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from statistics import mean
 
 from kexue.ops.device import choose_device
 from kexue.studies.claims import Claim, add_verdicts, judge
 from kexue.studies.divergence.comparison import Comparison, compare
-from kexue.studies.divergence.sizes import Sizes
-from kexue.studies.divergence.trainings import Outcome
+from kexue.studies.divergence.trainings import Outcome, TrainedOn
 from kexue.studies.divergence.variants import NONE, VARIANTS
 from kexue.studies.frame import ask, begin, repeat
 from kexue.studies.options import StudyOptions
+from kexue.studies.outcomes import Key
 from kexue.studies.page import Page, spread
 
 CLAIMS = (
@@ -25,23 +26,25 @@ CLAIMS = (
 
 
 def write(
-    outcomes: Mapping[tuple[str, str, int], Outcome],
+    outcomes: Mapping[Key, Outcome],
     options: StudyOptions,
-    sizes: Sizes,
-    seeds: Sequence[int],
+    sets: Sequence[TrainedOn],
 ) -> Page:
-    """The whole page."""
+    """The whole page, with the variants of which all seeds are there."""
     page = begin("Does a regulariser help, and which divergence?", options)
     _question(page)
     claims: list[Claim] = []
-    for data in dict.fromkeys(key[0] for key in outcomes):
-        of_data = {name: [outcomes[data, name, seed] for seed in seeds] for name in VARIANTS}
-        comparisons = compare(of_data, sizes.num_samples)
-        _measured(page, data, comparisons, sizes)
-        claims += judged(data, comparisons)
+    for data in sets:
+        own = {variant: [outcomes.get((data.name, variant, seed)) for seed in data.seeds] for variant in VARIANTS}
+        whole = {variant: [found for found in seeds if found] for variant, seeds in own.items() if all(seeds)}
+        if NONE in whole:
+            comparisons = compare(whole, data.sizes.num_samples)
+            _measured(page, data, comparisons)
+            claims += judged(data.name, comparisons)
     add_verdicts(page, claims)
     trained = sum(outcome.seconds for outcome in outcomes.values())
     rest = f"{trained / 60:.1f} minutes of training; written by the study from divergence.jsonl beside it."
+    seeds = sorted({seed for data in sets for seed in data.seeds})
     repeat(page, "divergence", options, choose_device(options.device).type, seeds, rest)
     return page
 
@@ -62,11 +65,12 @@ def _question(page: Page) -> None:
     )
 
 
-def _measured(page: Page, data: str, comparisons: Mapping[str, Comparison], sizes: Sizes) -> None:
-    page.heading(data)
+def _measured(page: Page, data: TrainedOn, comparisons: Mapping[str, Comparison]) -> None:
+    page.heading(data.name)
     page.text(
-        f"""Strict F1 of relations, in points; GPLinker, efficient scorers, on {sizes.encoder}; {sizes.epochs} epochs,
-        the best of them by dev, everything else as `kexue train` does it but without packing. Dev, by the rule "every
+        f"""Strict F1 of relations, in points; GPLinker, efficient scorers, on {Path(data.encoder).name};
+        {data.sizes.epochs} epochs in batches of {data.sizes.batch_size}, the best epoch by dev, everything else as
+        `kexue train` does it but without packing; seeds {", ".join(map(str, data.seeds))}. Dev, by the rule "every
         score above 0", and test, by thresholds: mean and standard deviation over the seeds. Interval and gain: counts
         of all seeds together, with the 95% interval over resamples of the test documents, the same for all variants.
         Time: median seconds of a training, of the processor where it is trained there, as a multiple of none's."""

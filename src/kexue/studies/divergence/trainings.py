@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from kexue.extraction.metrics.matching import RELATION_MATCHINGS, relation_keys
 from kexue.extraction.metrics.outcomes import compare
 from kexue.ops.device import choose_device
 from kexue.pipelines.extractor import Extractor
-from kexue.studies.divergence.data import Parts
 from kexue.studies.divergence.sizes import Sizes
 from kexue.studies.divergence.variants import VARIANTS
 from kexue.studies.outcomes import Key, TrainingOutcome
@@ -24,20 +24,29 @@ from kexue.training.extraction.run import train
 
 
 @dataclass(frozen=True)
+class TrainedOn:
+    """A data set: the file of each split, name or folder of the encoder, the seeds of all trainings, their sizes."""
+
+    name: str
+    files: Mapping[str, Path]
+    encoder: str
+    seeds: tuple[int, ...]
+    sizes: Sizes
+
+
+@dataclass(frozen=True)
 class Training:
     """One training; `variant` is a name in `VARIANTS`."""
 
-    data: str
-    parts: Parts
+    data: TrainedOn
     variant: str
     seed: int
-    sizes: Sizes
     device: str | None
 
     @property
     def key(self) -> Key:
         """What it is known by."""
-        return self.data, self.variant, self.seed
+        return self.data.name, self.variant, self.seed
 
     def run(self) -> Outcome:
         """Train in a folder that is thrown away, and measure on the test documents."""
@@ -47,21 +56,23 @@ class Training:
             train(self._recipe(Path(folder)), console=Console(quiet=True))
             seconds = clock() - began
             extractor = Extractor.from_pretrained(folder, device=self.device)
-        gold = close_gold(read_documents(self.parts.test).documents, extractor.schema)
+        gold = close_gold(read_documents(self.data.files["test"]).documents, extractor.schema)
         found = list(extractor.pipe(document.text for document in gold))
         strict = next(iter(RELATION_MATCHINGS.values()))
         keys = ([relation_keys(document, matching=strict) for document in side] for side in (gold, found))
         counts = compare(*keys).per_document()[:, 0]
-        return Outcome(*self.key, extractor.metrics["dev"]["relations_f1"], seconds, counts.astype(int).tolist())
+        dev = extractor.metrics["dev"]["relations_f1"]
+        return Outcome(self.data.name, self.variant, self.seed, dev, seconds, counts.astype(int).tolist())
 
     def _recipe(self, folder: Path) -> ExtractionRecipe:
         values = {
-            "train": self.parts.train,
-            "dev": self.parts.dev,
+            "train": self.data.files["train"],
+            "dev": self.data.files["dev"],
             "output": folder,
-            "encoder": self.sizes.encoder,
-            "epochs": self.sizes.epochs,
-            "patience": self.sizes.epochs,
+            "encoder": self.data.encoder,
+            "epochs": self.data.sizes.epochs,
+            "batch_size": self.data.sizes.batch_size,
+            "patience": self.data.sizes.epochs,
             "packing": 0.0,  # sentences are tested on, not documents
             "seed": self.seed,
             "device": self.device,

@@ -9,21 +9,20 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kexue.files import write_json
 from kexue.ops.device import choose_device
+from kexue.studies import annotated
 from kexue.studies.heads import report
-from kexue.studies.heads.contenders import ENTITIES, RELATIONS, Contender
+from kexue.studies.heads.contenders import ENTITIES, MAIN_RELATIONS, RELATIONS, Contender
 from kexue.studies.heads.costs import Cost, measure_all
 from kexue.studies.heads.data import Sentences, prepare
 from kexue.studies.heads.runs import Outcome, Run
 from kexue.studies.options import StudyOptions
 from kexue.studies.outcomes import outcomes_of
-
-DATA = ("conll04", "minilm")
 
 
 @dataclass(frozen=True)
@@ -43,11 +42,16 @@ FULL = Sizes(
     num_seeds=3,
     contenders={"relations": RELATIONS, "entities": ENTITIES},
     most=None,
-    recipe={"encoder": "minilm", "epochs": 20, "batch_size": 32, "packing": 0.0, "patience": 6},
+    recipe={"epochs": 20, "batch_size": 32, "packing": 0.0, "patience": 6},
     num_texts=32,
     teaching=200,
     rounds=10,
 )
+LARGE = {
+    name: replace(FULL, num_seeds=1, contenders={"relations": MAIN_RELATIONS}, recipe={**FULL.recipe, "epochs": epochs})
+    for name, epochs in (("webnlg", 12), ("duie", 8))
+}
+"""Sets of several thousand sentences."""
 QUICK = Sizes(
     num_seeds=1,
     contenders={"relations": (*RELATIONS[::3], RELATIONS[5]), "entities": ENTITIES[::5]},
@@ -64,41 +68,59 @@ def run(options: StudyOptions) -> Path:
 
     Raises for a data set that is not known or not there.
     """
-    options.check_data(DATA)
+    options.check_data(annotated.DATA)
     began = time.monotonic()
-    sizes = options.pick(QUICK, FULL)
     options.output.mkdir(parents=True, exist_ok=True)
-    sentences = prepare(options.output / "sentences", options.data.get("conll04"), sizes.most)
-    recipe = dict(sizes.recipe) | {"device": choose_device(options.device).type}
-    if "minilm" in options.data:
-        recipe["encoder"] = str(options.data["minilm"])
+    sets = [_of(name, options) for name in annotated.given(options)]
     options.say("costs")
-    costs = _costs(options, sizes, sentences, recipe)
+    costs = _costs(options, sets[0])
     options.say("trainings")
     path = options.output / "heads.md"
-    runs = _runs(options, sizes, sentences, recipe)
+    runs = [run for own in sets for run in _runs(options, own)]
     for outcomes in outcomes_of(runs, Outcome, options.output / "runs.jsonl", options):
-        page = report.write(list(outcomes.values()), costs, options, sentences.name, recipe, time.monotonic() - began)
-        page.write(path)
+        recipes = {own.sentences.name: own.recipe for own in sets}
+        report.write(list(outcomes.values()), costs, options, recipes, time.monotonic() - began).write(path)
     return path
 
 
-def _runs(options: StudyOptions, sizes: Sizes, sentences: Sentences, recipe: Mapping[str, Any]) -> list[Run]:
+@dataclass(frozen=True)
+class _Set:
+    """The sentences of a data set, how much is done with them, and the recipe of all trainings on them."""
+
+    sentences: Sentences
+    sizes: Sizes
+    recipe: Mapping[str, Any]
+
+
+def _of(name: str, options: StudyOptions) -> _Set:
+    sizes = options.pick(QUICK, LARGE.get(name, FULL))
+    sentences = prepare(options.output / "sentences", name, annotated.read(name, options, sizes.most))
+    recipe = {"encoder": annotated.encoder(name, options), "device": choose_device(options.device).type}
+    return _Set(sentences, sizes, recipe | dict(sizes.recipe))
+
+
+def _runs(options: StudyOptions, own: _Set) -> list[Run]:
     """Seed by seed, so that what a stopped study has is fair to all."""
     return [
-        Run(kind, contender, seed, sentences, options.output / "models", recipe)
-        for seed in range(options.seed, options.seed + sizes.num_seeds)
-        for kind, contenders in sizes.contenders.items()
+        Run(kind, contender, seed, own.sentences, options.output / "models", own.recipe)
+        for seed in range(options.seed, options.seed + own.sizes.num_seeds)
+        for kind, contenders in own.sizes.contenders.items()
         for contender in contenders
     ]
 
 
-def _costs(options: StudyOptions, sizes: Sizes, sentences: Sentences, recipe: Mapping[str, Any]) -> dict[str, Cost]:
+def _costs(options: StudyOptions, own: _Set) -> dict[str, Cost]:
     path = options.output / "costs.json"
     if not path.exists():
-        contenders = [item for some in sizes.contenders.values() for item in some]
+        contenders = [item for some in own.sizes.contenders.values() for item in some]
+        sizes = own.sizes
         measured = measure_all(
-            contenders, sentences, recipe, num_texts=sizes.num_texts, teaching=sizes.teaching, rounds=sizes.rounds
+            contenders,
+            own.sentences,
+            own.recipe,
+            num_texts=sizes.num_texts,
+            teaching=sizes.teaching,
+            rounds=sizes.rounds,
         )
         write_json(path, {name: asdict(cost) for name, cost in measured.items()})
     return {name: Cost(**values) for name, values in json.loads(path.read_text("utf-8")).items()}

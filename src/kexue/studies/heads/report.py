@@ -21,23 +21,24 @@ def write(
     outcomes: Sequence[Outcome],
     costs: Mapping[str, Cost],
     options: StudyOptions,
-    data: str,
-    recipe: Mapping[str, Any],
+    recipes: Mapping[str, Mapping[str, Any]],
     seconds: float,
 ) -> Page:
-    """The whole page."""
+    """The whole page; `recipes` has that of each data set, and the costs are those of the first."""
     page = begin("Which head?", options)
     _question(page)
-    by_name = _by_name(outcomes)
-    _relations(page, by_name, data, recipe)
-    _decoding(page, by_name)
-    _entities(page, by_name)
-    _costs(page, costs)
-    _verdict(page, by_name, costs)
+    by_data = {data: _by_name([outcome for outcome in outcomes if outcome.data == data]) for data in recipes}
+    for data, recipe in recipes.items():
+        _relations(page, by_data[data], data, recipe)
+        _decoding(page, by_data[data], data)
+        _entities(page, by_data[data], data)
+    _costs(page, costs, next(iter(recipes)))
+    _verdict(page, by_data, costs)
     trained = "; ".join(f"{count} on {where}" for where, count in Counter(run.machine for run in outcomes).items())
     rest = f"""{seconds / 60:.1f} minutes for what was not there yet, and costs. Trainings: {trained or "none yet"}. The
         study wrote this page from runs.jsonl and costs.json beside it."""
-    repeat(page, "heads", options, recipe["device"], sorted({run.seed for run in outcomes}) or [options.seed], rest)
+    device = next(iter(recipes.values()))["device"]
+    repeat(page, "heads", options, device, sorted({run.seed for run in outcomes}) or [options.seed], rest)
     return page
 
 
@@ -89,8 +90,8 @@ def _relations(page: Page, outcomes: Outcomes, data: str, recipe: Mapping[str, A
     )
 
 
-def _decoding(page: Page, outcomes: Outcomes) -> None:
-    page.heading("Without the links of ends")
+def _decoding(page: Page, outcomes: Outcomes, data: str) -> None:
+    page.heading(f"Without the links of ends, {data}")
     page.text(
         """The same trained models by the rule that every score is above 0, and by the same rule where the links of ends
         say yes to everything: two spans are then joined where their starts are."""
@@ -105,20 +106,23 @@ def _decoding(page: Page, outcomes: Outcomes) -> None:
     )
 
 
-def _entities(page: Page, outcomes: Outcomes) -> None:
-    page.heading("Entities alone")
+def _entities(page: Page, outcomes: Outcomes, data: str) -> None:
+    present = _present(ENTITIES, outcomes, "entities")
+    if not present:
+        return
+    page.heading(f"Entities alone, {data}")
     page.text("The types and offsets of the entities of the same sentences; no head sees a relation.")
     page.table(
         ["head", "F1", "interval", "boundaries", "seeds"],
         [
             [contender.name, _f1(runs, "strict"), _interval(runs), _f1(runs, "boundaries"), str(len(runs))]
-            for contender, runs in _present(ENTITIES, outcomes, "entities")
+            for contender, runs in present
         ],
     )
 
 
-def _costs(page: Page, costs: Mapping[str, Cost]) -> None:
-    page.heading("Cost")
+def _costs(page: Page, costs: Mapping[str, Cost], data: str) -> None:
+    page.heading(f"Cost, {data}")
     page.text(
         """The head alone, from the hidden states of one batch of training sentences that it has learnt: milliseconds of
         a step (loss and gradient) and of decoding, memory of a step (on a GPU its peak above what was there before,
@@ -134,11 +138,11 @@ def _costs(page: Page, costs: Mapping[str, Cost]) -> None:
     )
 
 
-def _verdict(page: Page, outcomes: Outcomes, costs: Mapping[str, Cost]) -> None:
+def _verdict(page: Page, by_data: Mapping[str, Outcomes], costs: Mapping[str, Cost]) -> None:
     page.heading("Verdict")
-    for kind, control in (("relations", "GPLinker"), ("entities", "GlobalPointer")):
-        for sentence in _compared(outcomes, kind, control):
-            page.text(sentence)
+    for data, outcomes in by_data.items():
+        for kind, control in (("relations", "GPLinker"), ("entities", "GlobalPointer")):
+            _compared(page, outcomes, f"{data}, {kind}", kind, control)
     if {"GPLinker", "CasRel", "TPLinker"} <= costs.keys():
         ours, casrel, tplinker, kept = (costs[name] for name in ("GPLinker", "CasRel", "TPLinker", ALL_PAIRS))
         page.text(
@@ -149,20 +153,16 @@ def _verdict(page: Page, outcomes: Outcomes, costs: Mapping[str, Cost]) -> None:
         )
 
 
-def _compared(outcomes: Outcomes, kind: str, control: str) -> list[str]:
+def _compared(page: Page, outcomes: Outcomes, title: str, kind: str, control: str) -> None:
     """How every head differs from the control, seed by seed, where both have been measured."""
-    sentences = []
     base = {run.seed: run.f1["boundaries"] for run in outcomes.get((kind, control), ())}
+    rows = []
     for (of, name), runs in outcomes.items():
         gains = [100 * (run.f1["boundaries"] - base[run.seed]) for run in runs if run.seed in base]
         if of == kind and name != control and gains:
-            agree = min(gains) > 0 or max(gains) < 0
-            signs = f"over {len(gains)} seeds, with {'one sign in all' if agree else 'either sign'}"
-            sentences.append(
-                f"{name} less {control} ({kind}, boundaries): {mean(gains):+.1f} points "
-                f"{signs if len(gains) > 1 else 'with one seed'}."
-            )
-    return sentences
+            rows.append([name, f"{mean(gains):+.1f}", ", ".join(f"{gain:+.1f}" for gain in gains)])
+    if rows:
+        page.table([title, f"less {control}, boundaries", "by seed"], rows)
 
 
 def _present(

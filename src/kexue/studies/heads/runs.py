@@ -38,6 +38,7 @@ SURE = 100.0
 class Outcome(TrainingOutcome):
     """Of one training: F1 on the test sentences by measure, with the interval of the first, the seconds, and where."""
 
+    data: str
     kind: str
     contender: str
     seed: int
@@ -50,11 +51,11 @@ class Outcome(TrainingOutcome):
     @property
     def key(self) -> Key:
         """What the training is known by."""
-        return self.kind, self.contender, self.seed
+        return self.data, self.kind, self.contender, self.seed
 
     def __str__(self) -> str:
         first = next(iter(self.f1.values()))
-        return f"{self.contender}, seed {self.seed}: {100 * first:.1f} in {self.seconds:.0f} s"
+        return f"{self.data}, {self.contender}, seed {self.seed}: {100 * first:.1f} in {self.seconds:.0f} s"
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Run:
     @property
     def key(self) -> Key:
         """What it is known by."""
-        return self.kind, self.contender.name, self.seed
+        return self.sentences.name, self.kind, self.contender.name, self.seed
 
     def run(self) -> Outcome:
         """Train, and measure the model on the test sentences; the model is removed."""
@@ -107,9 +108,9 @@ def _measure(extractor: Extractor, gold: list[Document], run: Run) -> Outcome:
         }
     interval = list(part.headline.interval or (0.0, 0.0))
     seconds, steps = extractor.metrics["training_seconds"], extractor.metrics["steps"]
-    return Outcome(
-        run.kind, run.contender.name, run.seed, f1, interval, seconds, steps, describe_machine(run.recipe["device"])
-    )
+    machine = describe_machine(run.recipe["device"])
+    data, kind, name = run.sentences.name, run.kind, run.contender.name
+    return Outcome(data, kind, name, run.seed, f1, interval, seconds, steps, machine)
 
 
 def by_rule(extractor: Extractor) -> Extractor:
