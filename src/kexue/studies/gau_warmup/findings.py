@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import mean
 
 from kexue.studies.gau_warmup.branch import Setting
+from kexue.studies.outcomes import Key, TrainingOutcome
 
 MARGIN = 0.1
 """Nats below the entropy of a character that a model must reach to have learnt anything from context."""
@@ -16,13 +17,23 @@ TRAINS, STALLS, DIVERGES = "trains", "stalls", "diverges"
 
 
 @dataclass(frozen=True)
-class Run:
-    """One training."""
+class Run(TrainingOutcome):
+    """One training: the loss of every step, and how long it took where, beside others or alone."""
 
     contender: str
     depth: int
     seed: int
     losses: Sequence[float]
+    seconds: float = 0.0
+    machine: str = ""
+
+    @property
+    def key(self) -> Key:
+        """What the training is known by."""
+        return self.contender, self.depth, self.seed
+
+    def __str__(self) -> str:
+        return f"{self.contender}, {self.depth} branches, seed {self.seed}: {self.final:.3f} ({self.seconds:.1f} s)"
 
     @property
     def final(self) -> float:

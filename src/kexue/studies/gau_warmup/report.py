@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import torch
@@ -18,10 +19,8 @@ BRANCH = "gau-warmup-branch.png"
 LOSSES = "gau-warmup-losses.png"
 
 
-def write(
-    findings: Findings, options: StudyOptions, sizes: Sizes, device: torch.device, drawn: bool, seconds: float
-) -> Page:
-    """The whole page; `drawn` says whether the pictures lie beside it, `seconds` how long it all took."""
+def write(findings: Findings, options: StudyOptions, sizes: Sizes, device: torch.device, drawn: bool) -> Page:
+    """The whole page; `drawn` says whether the pictures lie beside it."""
     page = begin("Does a stack of gated attention units need warm-up?", options)
     _question(page)
     _branch(page, findings, sizes.curves.dim, drawn)
@@ -31,8 +30,11 @@ def write(
     page.heading("Verdict")
     for sentence in verdict(findings):
         page.text(sentence)
-    seeds = sorted({run.seed for run in findings.by_depth})
-    repeat(page, "gau-warmup", options, device.type, seeds, f"{seconds / 60:.1f} minutes; written by the study.")
+    runs = [*findings.by_depth, *findings.by_beginning]
+    trained = "; ".join(f"{count} on {where}" for where, count in Counter(run.machine for run in runs).items())
+    rest = f"""{sum(run.seconds for run in runs) / 60:.1f} minutes of training: {trained}. The study wrote this page
+        from gau-warmup.jsonl beside it."""
+    repeat(page, "gau-warmup", options, device.type, sorted({run.seed for run in runs}), rest)
     return page
 
 

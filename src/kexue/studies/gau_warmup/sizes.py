@@ -15,7 +15,7 @@ from kexue.studies.gau_warmup.training import Training
 class Sizes:
     """Branches that are measured; trainings by depth, and the depth at which initialisations are compared.
 
-    `num_seeds` trainings of each kind, begun seed by seed; after `limit` seconds no further seed is begun.
+    `num_seeds` trainings of each kind, begun seed by seed.
     """
 
     curves: Grid
@@ -24,7 +24,6 @@ class Sizes:
     depths: Sequence[int]
     beginnings_depth: int
     num_seeds: int
-    limit: float
 
 
 LENGTHS = (16, 32, 64, 128, 256, 512, 1024, 2048)
@@ -34,10 +33,9 @@ FULL = Sizes(
     training=Training(steps=300, batch_size=8),
     depths=(12, 24, 48, 100),
     beginnings_depth=48,
-    num_seeds=3,
-    limit=60.0,
+    num_seeds=1,
 )
-LONG = replace(FULL, training=Training(steps=300, batch_size=32), limit=3600.0)
+LONG = replace(FULL, training=Training(steps=2000, batch_size=32, learning_rate=3e-4), num_seeds=3)
 QUICK = Sizes(
     curves=Grid((16, 64), (32,), ("lecun",), ("squared_relu",), dim=64, tokens=64),
     kinds=Grid((16,), (32,), tuple(INITIALIZATIONS), ("squared_relu", "softmax"), dim=64, tokens=64),
@@ -45,5 +43,4 @@ QUICK = Sizes(
     depths=(4, 12),
     beginnings_depth=4,
     num_seeds=1,
-    limit=20.0,
 )

@@ -1,10 +1,11 @@
-"""One training: Adam at a constant rate, without clipping, and the loss of every step.
+"""The trainings: Adam at a constant rate, without clipping, and the loss of every step.
 
 On a GPU a step of so small a network is nothing but starting kernels; it is recorded once as a CUDA graph and replayed.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,7 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from kexue.studies.gau_warmup.contenders import Contender, Shape
-from kexue.studies.gau_warmup.text import IGNORED, Batches, Text
+from kexue.studies.gau_warmup.findings import Run
+from kexue.studies.gau_warmup.text import IGNORED, Batches, Text, read_text
+from kexue.studies.machine import describe_machine
+from kexue.studies.outcomes import Key
+
+DIGITS = 4
+"""Of a loss, behind the point, that are kept."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,31 @@ class Training:
         """The learning rate, which rises over the share `warm_up` of the steps."""
         rising = warm_up * self.steps
         return self.learning_rate * (min(1.0, (step + 1) / rising) if rising else 1.0)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """The training of a contender at a depth with a seed, to be made in this process or another."""
+
+    contender: Contender
+    depth: int
+    seed: int
+    training: Training
+    device: str
+
+    @property
+    def key(self) -> Key:
+        """What it is known by."""
+        return self.contender.name, self.depth, self.seed
+
+    def run(self) -> Run:
+        """Train."""
+        began = time.monotonic()
+        device = torch.device(self.device)
+        losses = train(self.contender, read_text(), self.training, self.depth, self.seed, device)
+        seconds = time.monotonic() - began
+        rounded = [round(loss, DIGITS) for loss in losses]
+        return Run(self.contender.name, self.depth, self.seed, rounded, seconds, describe_machine(self.device))
 
 
 def train(
