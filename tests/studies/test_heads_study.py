@@ -14,9 +14,11 @@ from kexue.extraction.heads import HEADS
 from kexue.extraction.tasks import EVENTS
 from kexue.pipelines.extractor import Extractor
 from kexue.studies import StudyOptions, annotated, heads, run_study
+from kexue.studies.claims import FAILS, HOLDS, OPEN
 from kexue.studies.heads.contenders import ENTITIES, RELATIONS
 from kexue.studies.heads.data import MERGED, ROLES, TYPED, prepare
-from kexue.studies.heads.runs import by_rule, without_ends
+from kexue.studies.heads.report import judged
+from kexue.studies.heads.runs import Outcome, by_rule, without_ends
 from kexue.training.extraction.recipe import ExtractionRecipe
 from tests.extraction.tiny import TEXTS, tiny_checkpoint
 
@@ -38,6 +40,35 @@ def test_the_views_differ_in_nothing_but_types(tmp_path: Path):
         assert [(s.start, s.end) for s in one.entities] == [(s.start, s.end) for s in third.entities]
         assert {s.label for s in other.entities} <= {""} and {s.label for s in third.entities} <= {"entity"}
         assert len(one.relations) == len(other.relations) == len(third.relations)
+
+
+def found(contender: str, kind: str, *f1: float) -> list[Outcome]:
+    """With a seed for each F1."""
+    return [
+        Outcome("toy", kind, contender, seed, {"boundaries": value}, [0, 1], 1.0, 1, "")
+        for seed, value in enumerate(f1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "than", "f1", "verdict"),
+    [
+        ("relations", "GPLinker", "CasRel, su2020", (0.6, 0.7), HOLDS),
+        ("relations", "GPLinker", "CasRel, su2020", (0.4, 0.3), FAILS),
+        ("relations", "GPLinker", "CasRel, su2020", (0.4, 0.7), OPEN),
+        ("relations", "GPLinker", "CasRel, su2020", (0.7,), OPEN),
+        ("relations", "GPLinker, standard", "GPLinker", (0.51, 0.48), HOLDS),
+        ("relations", "GPLinker, standard", "GPLinker", (0.505, 0.504), HOLDS),
+        ("relations", "GPLinker, standard", "GPLinker", (0.53, 0.52), FAILS),
+        ("entities", "GlobalPointer, standard, without positions", "GlobalPointer, standard", (0.2, 0.3), HOLDS),
+        ("entities", "GlobalPointer, standard, without positions", "GlobalPointer, standard", (0.48, 0.49), FAILS),
+    ],
+)
+def test_a_claim_is_judged_by_the_seeds_of_both_heads(kind, name, than, f1, verdict):
+    outcomes = {(kind, name): found(name, kind, *f1), (kind, than): found(than, kind, *(0.5,) * len(f1))}
+    (claim,) = judged("toy", outcomes)
+    assert claim.verdict == verdict
+    assert f"toy, {kind}, {name} less {than}: {100 * (f1[0] - 0.5):+.1f}" in claim.because
 
 
 @torch.inference_mode()

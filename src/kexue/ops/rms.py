@@ -30,7 +30,9 @@ class _RMSNorm(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, tiny: float) -> Tensor:
         exact = x.to(exact_dtype(x))
         rate = torch.linalg.vecdot(exact, exact).div_(x.shape[-1]).add_(tiny).rsqrt_().unsqueeze(-1)
-        y: Tensor = (exact * rate).to(x.dtype)
+        y: Tensor = exact * rate
+        if y.dtype != x.dtype:  # a cast to the same dtype makes torch 2.11 compile a wrong gradient of what is kept
+            y = y.to(x.dtype)
         ctx.save_for_backward(y, rate)
         return y
 

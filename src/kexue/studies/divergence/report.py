@@ -17,7 +17,8 @@ from kexue.studies.outcomes import Key
 from kexue.studies.page import Page, spread
 
 CLAIMS = (
-    ("R-Drop gains with the divergence of the sigmoid", "R-Drop, sigmoid, alpha 1", True),
+    ("R-Drop gains with the divergence of the sigmoid, alpha 0.1", "R-Drop, sigmoid", True),
+    ("It does so with alpha 1", "R-Drop, sigmoid, alpha 1", True),
     ("It does so with the paper's alpha of 4", "R-Drop, sigmoid, alpha 4", True),
     ("With the KL divergence of a softmax it makes the model worse", "R-Drop, softmax, alpha 1", False),
     ("FGM gains, as it does for classification", "FGM", True),

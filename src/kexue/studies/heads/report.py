@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import mean
 from typing import Any
 
+from kexue.studies.claims import Claim, add_verdicts, judge
 from kexue.studies.frame import ask, begin, repeat
 from kexue.studies.heads.contenders import ENTITIES, RELATIONS, Contender
 from kexue.studies.heads.costs import ALL_PAIRS, Cost
@@ -15,6 +16,29 @@ from kexue.studies.options import StudyOptions
 from kexue.studies.page import Page, spread
 
 Outcomes = Mapping[tuple[str, str], Sequence[Outcome]]
+CONTROLS = {"relations": "GPLinker", "entities": "GlobalPointer"}
+"""Of each kind, what the others are compared with."""
+MORE, SAME, FALLS = "more", "the same", "tens of points less"
+CLAIMS = (
+    ("GPLinker finds more than CasRel", "relations", "GPLinker", "CasRel, su2020", MORE),
+    ("Standard and efficient scorers find the same", "relations", "GPLinker, standard", "GPLinker", SAME),
+    (
+        "Subjects and objects apart or merged make no clear difference",
+        "relations",
+        "GPLinker, subject and object apart",
+        "GPLinker, subject and object merged",
+        SAME,
+    ),
+    (
+        "Without positions GlobalPointer loses tens of points",
+        "entities",
+        "GlobalPointer, standard, without positions",
+        "GlobalPointer, standard",
+        FALLS,
+    ),
+    ("On flat entities GlobalPointer equals a CRF", "entities", "GlobalPointer, standard", "CRF", SAME),
+)
+"""What is claimed, of entities or relations, of which head against which, and how they should differ."""
 
 
 def write(
@@ -139,9 +163,10 @@ def _costs(page: Page, costs: Mapping[str, Cost], data: str) -> None:
 
 
 def _verdict(page: Page, by_data: Mapping[str, Outcomes], costs: Mapping[str, Cost]) -> None:
-    page.heading("Verdict")
+    add_verdicts(page, [claim for data, outcomes in by_data.items() for claim in judged(data, outcomes)])
+    page.text("How much more than ours each head finds, for each seed, in points:")
     for data, outcomes in by_data.items():
-        for kind, control in (("relations", "GPLinker"), ("entities", "GlobalPointer")):
+        for kind, control in CONTROLS.items():
             _compared(page, outcomes, f"{data}, {kind}", kind, control)
     if {"GPLinker", "CasRel", "TPLinker"} <= costs.keys():
         ours, casrel, tplinker, kept = (costs[name] for name in ("GPLinker", "CasRel", "TPLinker", ALL_PAIRS))
@@ -151,6 +176,28 @@ def _verdict(page: Page, by_data: Mapping[str, Outcomes], costs: Mapping[str, Co
             and {tplinker.memory / ours.memory:.1f} times the memory, with all pair vectors kept
             {kept.step / ours.step:.1f} and {kept.memory / ours.memory:.1f} times."""
         )
+
+
+def judged(data: str, outcomes: Outcomes) -> Iterator[Claim]:
+    """The claims of the articles, each by the seeds of the two heads that it compares.
+
+    One head finds more than another if it does so with every seed; one seed decides nothing.
+    """
+    for says, kind, name, than, expected in CLAIMS:
+        by_seed = {run.seed: run.f1["boundaries"] for run in outcomes.get((kind, than), ())}
+        runs = [run for run in outcomes.get((kind, name), ()) if run.seed in by_seed]
+        if not runs:
+            continue
+        gains = [100 * (run.f1["boundaries"] - by_seed[run.seed]) for run in runs]
+        one_sided = min(gains) > 0 or max(gains) < 0
+        holds = {
+            MORE: mean(gains) > 0,
+            SAME: not one_sided or abs(mean(gains)) < 1,
+            FALLS: mean(gains) < -10,
+        }[expected]
+        because = f"{data}, {kind}, {name} less {than}: {', '.join(f'{gain:+.1f}' for gain in gains)}"
+        decides = len(gains) > 1 and (one_sided or expected != MORE)
+        yield judge(says, holds, because, decides=decides)
 
 
 def _compared(page: Page, outcomes: Outcomes, title: str, kind: str, control: str) -> None:
