@@ -113,6 +113,15 @@ def device(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue("cuda") if request.param == "cuda" else request.param)
 
 
+@pytest.fixture
+def smaller_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The U-Net "tiny" has one level of eight channels: pages and examples ask for it, and only have to run."""
+    from kexue.diffusion.denoisers.unet import PRESETS
+
+    one_level = {"block_out_channels": (8,), "layers_per_block": 1, "attention": (), "norm_num_groups": 4}
+    monkeypatch.setitem(PRESETS, "tiny", one_level)
+
+
 @pytest.fixture(scope="module")
 def unchecked() -> Iterator[None]:
     """Shapes in annotations are not checked: to check a symbol would be to fix the size that it stands for."""
