@@ -73,7 +73,7 @@ def notes(output: Path) -> list[int]:
 # --- in the same Ray ---
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ray_writes_the_shards_that_one_process_writes(
     ray: Any, fitted: Path, texts: Path, expected: dict[str, bytes], tmp_path: Path
 ):
@@ -94,6 +94,7 @@ def deadly(marks: Path, inner: Any = ENGINE, **when: Any) -> Any:
     return engine
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index", [5, pytest.param(0, marks=pytest.mark.long)])
 def test_workers_that_are_killed_lose_and_double_nothing(
     index: int, ray: Any, fitted: Path, texts: Path, expected: dict[str, bytes], tmp_path: Path
@@ -101,10 +102,14 @@ def test_workers_that_are_killed_lose_and_double_nothing(
     """One half way through a shard, one when its shard is in its place."""
     half_way, afterwards = tmp_path / "half way", tmp_path / "afterwards"
     engine = deadly(half_way, deadly(afterwards, index=2, after=True), index=index)
-    assert extract(fitted, texts, tmp_path / "out", engine).items == 59
+    seen: list[int] = []
+    total = extract(fitted, texts, tmp_path / "out", engine, report=lambda total: seen.append(total.done))
+    assert total == Total(done=8, pieces=8, items=59, rejected=1)
+    assert seen == list(range(9))
     assert len(list(half_way.iterdir())) == len(list(afterwards.iterdir())) == 1
     assert files(tmp_path / "out") == expected
     assert sorted(notes(tmp_path / "out")) == list(range(8))
+    assert extract(fitted, texts, tmp_path / "out") == total
 
 
 @pytest.mark.long
