@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,17 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 hypothesis.settings.register_profile("kexue", deadline=None)  # a machine that others use too is no defect of ours
 hypothesis.settings.load_profile("kexue")
 install_import_hook(["kexue.ops", "kexue.layers"], "beartype.beartype")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Modules and tests stay to the end, so nobody looks for garbage among them: that takes half a second each time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -99,6 +111,15 @@ def cuda() -> str:
 def device(request: pytest.FixtureRequest) -> str:
     """Every kind of device that kexue runs on."""
     return str(request.getfixturevalue("cuda") if request.param == "cuda" else request.param)
+
+
+@pytest.fixture
+def smaller_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The U-Net "tiny" has one level of eight channels: pages and examples ask for it, and only have to run."""
+    from kexue.diffusion.denoisers.unet import PRESETS
+
+    one_level = {"block_out_channels": (8,), "layers_per_block": 1, "attention": (), "norm_num_groups": 4}
+    monkeypatch.setitem(PRESETS, "tiny", one_level)
 
 
 @pytest.fixture(scope="module")

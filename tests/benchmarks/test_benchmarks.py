@@ -7,6 +7,7 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from kexue.benchmarks.long import widened
 from kexue.benchmarks.measuring.comparison import Comparison
 from kexue.benchmarks.measuring.machine import Rates
 from kexue.benchmarks.measuring.report import Report
+from kexue.benchmarks.peers import schedulers
 from kexue.benchmarks.real import demo_sentences
 from kexue.benchmarks.registry import BENCHMARKS
 from kexue.benchmarks.synthetic import make_batch, make_head
@@ -48,8 +50,30 @@ def threads_and_environment_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterat
     torch.set_num_threads(threads)
 
 
+@pytest.fixture
+def few_schedulers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every fifth of diffusers: among them is each scheduler, and each option of one."""
+    every = list(schedulers.configurations())
+    few = every[::5]
+    assert {name for name, _ in few} == {name for name, _ in every}
+    assert _choices(few) == _choices(every)
+    monkeypatch.setattr(schedulers, "configurations", lambda: iter(few))
+
+
+def _choices(configurations: list[tuple[str, dict[str, Any]]]) -> set[tuple[str, Any]]:
+    return {choice for _, options in configurations for choice in options.items()}
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of diffusers
+def test_samplers_are_measured_beside_every_configuration_of_diffusers(capsys: pytest.CaptureFixture[str]):
+    check_comparisons(import_module("kexue.benchmarks.samplers").main(["--quick"]).comparisons)
+    assert "W1 of the best peer / adams" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PROMISES)
+@pytest.mark.usefixtures("few_schedulers")
 @pytest.mark.filterwarnings("ignore::SyntaxWarning", "ignore::DeprecationWarning")  # of bert4torch and tensorboard
 def test_a_benchmark_runs_and_prints_what_it_promises(name: str, capsys: pytest.CaptureFixture[str]):
     report: Report = import_module(f"kexue.benchmarks.{name}").main(["--quick"])

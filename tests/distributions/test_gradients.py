@@ -26,7 +26,7 @@ def jacobian(loc: Tensor, law: str) -> Tensor:
 
 
 @EVERY
-@pytest.mark.parametrize(("n", "scale"), [(2, 0.5), (6, 0.0), (6, 1.0), (90, 0.7)])
+@pytest.mark.parametrize(("n", "scale"), [(2, 0.5), (6, 0.0), (6, 1.0), (60, 0.7)])
 def test_the_gradient_is_that_of_the_exact_jacobian(law: str, n: int, scale: float) -> None:
     loc = locations(n, scale)
     expected = torch.from_numpy(reference.jacobian(loc.detach().numpy(), law))

@@ -103,7 +103,7 @@ def test_padding_changes_no_score(ids):
 
 
 def compiled(*arguments: str) -> list[str]:
-    """The attentions for which `compiled.py` found that compiled and plain model agree."""
+    """The attentions of the layers for which `compiled.py` found that compiled and plain model agree."""
     program = Path(__file__).with_name("compiled.py")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, program, *arguments], capture_output=True, text=True, env=environment)

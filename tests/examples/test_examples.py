@@ -37,6 +37,7 @@ def test_a_script_is_short_and_opens_with_what_it_shows_and_how_to_run_it(script
 
 @pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+@pytest.mark.usefixtures("smaller_networks")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # of tensorboard and diffusers
 def test_a_script_runs(
     script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

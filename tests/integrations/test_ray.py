@@ -29,6 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray", "ignor
 GOLD = sentences(10)
 SIZE = 8
 ENGINE = RayEngine(workers=2, gpus_per_worker=0)
+ALONE = RayEngine(workers=1, gpus_per_worker=0)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def notes(output: Path) -> list[int]:
 # --- in the same Ray ---
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ray_writes_the_shards_that_one_process_writes(
     ray: Any, fitted: Path, texts: Path, expected: dict[str, bytes], tmp_path: Path
 ):
@@ -84,25 +85,31 @@ def test_ray_writes_the_shards_that_one_process_writes(
     assert extract(fitted, texts, tmp_path / "out") == total
 
 
-def deadly(marks: Path, **when: Any) -> Any:
+def deadly(marks: Path, inner: Any = ENGINE, **when: Any) -> Any:
     marks.mkdir()
 
     def engine(work: Work, pieces: Sequence[Any]) -> Generator[Done]:
-        yield from ENGINE(Deadly(work, marks, **when), pieces)
+        yield from inner(Deadly(work, marks, **when), pieces)
 
     return engine
 
 
-@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.slow
 @pytest.mark.parametrize("index", [5, pytest.param(0, marks=pytest.mark.long)])
-def test_a_worker_that_is_killed_loses_and_doubles_nothing(
-    index: int, after: bool, ray: Any, fitted: Path, texts: Path, expected: dict[str, bytes], tmp_path: Path
+def test_workers_that_are_killed_lose_and_double_nothing(
+    index: int, ray: Any, fitted: Path, texts: Path, expected: dict[str, bytes], tmp_path: Path
 ):
-    engine = deadly(tmp_path / "marks", index=index, after=after)
-    assert extract(fitted, texts, tmp_path / "out", engine).items == 59
-    assert len(list((tmp_path / "marks").iterdir())) == 1
+    """One half way through a shard, one when its shard is in its place."""
+    half_way, afterwards = tmp_path / "half way", tmp_path / "afterwards"
+    engine = deadly(half_way, deadly(afterwards, index=2, after=True), index=index)
+    seen: list[int] = []
+    total = extract(fitted, texts, tmp_path / "out", engine, report=lambda total: seen.append(total.done))
+    assert total == Total(done=8, pieces=8, items=59, rejected=1)
+    assert seen == list(range(9))
+    assert len(list(half_way.iterdir())) == len(list(afterwards.iterdir())) == 1
     assert files(tmp_path / "out") == expected
     assert sorted(notes(tmp_path / "out")) == list(range(8))
+    assert extract(fitted, texts, tmp_path / "out") == total
 
 
 @pytest.mark.long
@@ -126,7 +133,7 @@ def test_an_error_in_a_worker_ends_the_job_and_arrives_as_it_was(
     mistake: bool, error: type[Exception], said: str, ray: Any, tmp_path: Path
 ):
     with pytest.raises(error, match=said):
-        list(ENGINE(Telling(tmp_path, wrong=2, mistake=mistake), [Piece(index) for index in range(4)]))
+        list(ALONE(Telling(tmp_path, wrong=2, mistake=mistake), [Piece(index) for index in range(4)]))
 
 
 @pytest.mark.slow
@@ -141,7 +148,7 @@ def test_workers_have_the_threads_and_the_part_of_a_gpu_that_they_are_given(ray:
     found = told(work, range(6))
     assert {tuple(words[2:]) for words in found} == {("cuda", "gpus=0", "threads=2")}
     assert len({words[0] for words in found}) == 1  # as many as the one GPU has room for
-    list(ENGINE(work, pieces))
+    list(ALONE(work, pieces))
     assert {tuple(words[2:]) for words in told(work, range(6))} == {("cpu", "gpus=", "threads=1")}
 
 
@@ -266,9 +273,9 @@ def test_a_driver_that_is_killed_loses_and_doubles_nothing_and_the_same_command_
         os.kill(process.pid, signal.SIGKILL)
     done = notes(output)
     assert 1 <= len(done) < 8
-    _, left = psutil.wait_procs(workers, timeout=60)
-    assert len(workers) == 2 and not left, "workers end with their driver"
     with kexue(*command) as process:
+        _, left = psutil.wait_procs(workers, timeout=60)
+        assert len(workers) == 2 and not left, "workers end with their driver"
         _, said = process.communicate(timeout=120)
     assert process.returncode == 0, said
     assert f", {len(done)} of 8 shards" in said

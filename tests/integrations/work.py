@@ -30,6 +30,11 @@ class Deadly:
     times: int = 1
     after: bool = False
 
+    @property
+    def output(self) -> Path:
+        """Where the shards are."""
+        return Path(self.work.output)
+
     def open(self, device: str | None) -> Worker:
         """A worker that may die."""
         worker = self.work.open(device)
@@ -39,7 +44,7 @@ class Deadly:
                 worker(piece)
             if piece.index == self.index and len(list(self.marks.iterdir())) < self.times:
                 (self.marks / str(time.time_ns())).touch()
-                (self.work.output / f".{self.work.shard(piece.index).name}.x.partial").write_bytes(b'{"id": "n')
+                (self.output / f".{self.work.shard(piece.index).name}.x.partial").write_bytes(b'{"id": "n')
                 os.kill(os.getpid(), signal.SIGKILL)
             return worker(piece)
 

@@ -81,7 +81,7 @@ def check(service: Running, num: int, seed: int, *, warm_up: int, takes: float) 
 @pytest.mark.slow
 def test_hundreds_of_hostile_requests_are_answered_and_leave_nothing_behind(tmp_path: Path, model_folder: Path):
     with serving(tmp_path, model_folder, "tests.server.limited") as service:
-        seen = check(service, 250, seed=0, warm_up=100, takes=15.0)
+        seen = check(service, 250, seed=0, warm_up=100, takes=8.0)
     assert {status for _, status in seen} >= {200, 400, 413, 422}
 
 

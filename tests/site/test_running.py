@@ -45,6 +45,7 @@ def shorten(folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", ENGLISH, ids=page_name)
+@pytest.mark.usefixtures("smaller_networks")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of tensorboard
 def test_a_page_runs_from_top_to_bottom(
     page: Path,

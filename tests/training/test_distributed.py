@@ -1,4 +1,4 @@
-"""Two processes under torchrun train as one does, and only the first one writes."""
+"""Two processes, under torchrun too, train as one does, and only the first one writes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch.testing import assert_close
 
 from kexue.extraction.formats import write_documents
 from kexue.manifest import MANIFEST
+from tests.training import killed
 from tests.training.tiny import read_json, run_module, save_data, sentences
 
 OPTIONS = {
@@ -57,8 +58,8 @@ def test_two_processes_learn_entities_alone_and_stop_together(plain_encoder: Pat
     write_documents(documents[:21], data["train"])
     write_documents(documents[21:], data["dev"])
     changes = {"patience": 1, "epochs": 30, "encoder_lr": 0.01, "ema": 0}
-    run = run_module(*command(plain_encoder, data, tmp_path / "model", **changes), processes=2)
-    assert run.returncode == 0, run.stderr
+    given = {"encoder": str(plain_encoder), "output": tmp_path / "model"}
+    assert killed.run(given | data | OPTIONS | changes, processes=2) == 0
     manifest = read_json(tmp_path / "model" / MANIFEST)
     assert manifest["metrics"]["steps"] < 90
     assert manifest["metrics"]["dev"]["entities_f1"] > 0

@@ -191,7 +191,7 @@ def test_twenty_sentences_are_learnt_by_heart(plain_encoder: Path, tmp_path: Pat
         plain_encoder,
         data,
         tmp_path / "model",
-        epochs=150,
+        epochs=60,
         hidden_dropout=0.0,
         head_lr=1e-2,
         encoder_lr=5e-3,
