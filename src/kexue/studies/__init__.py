@@ -21,6 +21,7 @@ STUDIES = {
     "ddpm-bayes": "DDPM as Bayes and denoising (archives/9164): which variance of the steps, which target?",
     "ddim": "DDIM (archives/9181): one network, any noise, any steps; what do less noise and fewer steps cost?",
     "sde": "Diffusion as an SDE (archives/9209): do all samplers of one pair (alpha, sigma) give one law?",
+    "pretraining": "Pre-training a small encoder on the text at hand: what does it bring, on WebNLG, CoNLL04 and DuIE?",
     "gau-warmup": "Gated attention units with the norm after the sum (archives/8990): do deep stacks need warm-up?",
 }
 
