@@ -43,6 +43,28 @@ def test_the_same_fact_is_read_from_every_format_of_relations(name, tmp_path):
     assert name == "triples" or relation == BORN
 
 
+@pytest.mark.parametrize("told", [*TEXT_FORMATS, "brat", "spacy_docbin"])
+@pytest.mark.parametrize("name", TEXT_FORMATS)
+def test_a_file_of_another_format_than_told_is_refused_with_the_one_it_has(name, told, tmp_path):
+    path = write_sample(name, tmp_path)
+    if told == name or (told, name) == ("doccano", "char_span"):  # whose entities doccano of 2018 writes alike
+        return
+    if told == "spacy_docbin":
+        pytest.importorskip("spacy")
+    with pytest.raises(DataError, match=f"to be read as {told}, but {path.name} looks like {name}$") as error:
+        read_documents(path, told)
+    assert error.value.path == path
+
+
+@pytest.mark.parametrize("told", ["native", "doccano", "cluener", "duee"])
+def test_annotations_that_only_another_format_has_are_refused_where_nothing_need_be_annotated(told, tmp_path):
+    path = write_lines(tmp_path / "x.json", {"text": "a"}, {"text": "a", "triples": [["a", "b", "c"]]})
+    with pytest.raises(DataError, match=r"x.json:2: the record has no '.*, but 'triples', which is not read"):
+        read_documents(path, told)
+    bare = write_lines(tmp_path / "bare.json", {"text": "a"}, {"text": "b", "id": 3})
+    assert [document.text for document in read_documents(bare, told).documents] == ["a", "b"]
+
+
 @pytest.mark.parametrize("name", RECORDS)
 def test_an_array_over_several_lines_and_a_compressed_file_are_read_alike(name, tmp_path):
     record = RECORDS[name]

@@ -132,7 +132,14 @@ def read_documents(path: str | Path, format: str | None = None) -> Reading:
     name = format or detect(path)
     read = FORMATS[name].read
     assert read is not None
-    documents = list(read(path))
+    try:
+        documents = list(read(path))
+    except DataError as error:
+        found = None if format is None else recognise(path)
+        if found is None or found == format:
+            raise
+        hint = f"; it was to be read as {format}, but {path.name} looks like {found}"
+        raise DataError(f"{error.reason}{hint}", path=error.path, line=error.line) from None
     if not documents:
         raise DataError(f"holds no documents (read as {name})", path=path)
     return Reading(documents, name, path)
