@@ -152,6 +152,38 @@ def test_what_fits_no_format_is_told_the_formats_and_the_keys_found(tmp_path):
         detect(tmp_path / "prose.txt")
 
 
+@pytest.mark.parametrize(
+    ("content", "line", "said"),
+    [
+        ('{"text": "a", "entities": [}\n{"text": "a"}\n', 1, "is not a JSON record (Expecting value at column 28)"),
+        ('\n{"text": "a"\n{"text": "a", "entities": []}\n', 2, "is not a JSON record (Expecting ',' delimiter"),
+        ('[\n{"text": "a",\n}]', 3, "is not a JSON array (Expecting property name"),
+        ('{"text": 1, "entities": []}\n{"text": "a", "entities": []}\n', 1, "'text' must be a string, got int"),
+        (
+            '{"text": "a", "spo_list": {}}\n{"text": "a", "spo_list": []}\n',
+            1,
+            "'spo_list' of the record must be a list",
+        ),
+        ('{"text": "' + "a" * 70_000 + '", "entities": [}\n', 1, "is not a JSON record"),
+        (CONLL + "left\nWarsaw\tB-LOC\n", 6, "has 1 column(s) ['left'], line 1 has 2"),
+        ("left\n" + CONLL, 1, "has 1 column(s) ['left']"),
+    ],
+)
+def test_a_file_whose_beginning_is_damaged_is_told_line_and_damage(content, line, said, tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text(content)
+    with pytest.raises(DataError) as error:
+        read_documents(path)
+    assert str(error.value).startswith(f"{path}:{line}: {said}")
+
+
+@pytest.mark.parametrize("content", ["[1] Marie Curie left Warsaw.\n", "O\nB-PER\n"])
+def test_prose_is_told_nothing_of_json_or_tags(content, tmp_path):
+    (tmp_path / "prose.txt").write_text(content)
+    with pytest.raises(DataError, match="none of the formats"):
+        detect(tmp_path / "prose.txt")
+
+
 def test_a_bare_text_is_native(tmp_path):
     path = write_lines(tmp_path / "x.json", {"text": "a", "url": "b"})
     reading = read_documents(path)
