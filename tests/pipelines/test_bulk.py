@@ -66,7 +66,8 @@ def test_the_suffix_decides_before_the_first_line():
         (b'{"text": "a"}\n["text"]\n', 'stdin:2: has no string "text"'),
         (b'{"text": "a", "meta": [1]}\n', 'stdin:1: "meta" must be an object, got list'),
         ("好\n".encode() + "坏".encode("gb18030"), "stdin:2: is not UTF-8 (byte 0xbb)"),
-        ("a\n".encode("utf-16"), "stdin:1: is not UTF-8 (byte 0xff)"),
+        ("a\n".encode("utf-16"), "stdin:1: is UTF-16 and not UTF-8"),
+        ("ab\n".encode("utf-16-le"), "stdin:1: is UTF-16 and not UTF-8"),
     ],
 )
 def test_a_broken_line_is_named(content: bytes, said: str):

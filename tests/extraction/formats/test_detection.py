@@ -122,6 +122,18 @@ def test_another_encoding_is_named_with_its_line_and_the_command_that_mends_it(n
         assert (error.value.path, error.value.line) == (path, line)
 
 
+@pytest.mark.parametrize(
+    ("encoding", "named"), [("utf-16", "UTF-16"), ("utf-16-le", "UTF-16LE"), ("utf-16-be", "UTF-16BE")]
+)
+@pytest.mark.parametrize("name", TEXT_FORMATS)
+def test_utf16_is_called_so_and_not_an_encoding_of_chinese(name, encoding, named, tmp_path):
+    path = write_sample(name, tmp_path)
+    path.write_bytes(path.read_text().replace("Warsaw", "华沙").encode(encoding))
+    for reading in (lambda: list(FORMATS[name].read(path)), lambda: detect(path)):
+        with pytest.raises(DataError, match=rf"{path.name}:1: is UTF-16 and not UTF-8.*iconv -f {named} -t UTF-8"):
+            reading()
+
+
 @pytest.mark.parametrize("content", ["", "\n \n", "\ufeff"])
 @pytest.mark.parametrize("name", TEXT_FORMATS)
 def test_an_empty_file_is_refused_by_name(name, content, tmp_path):
