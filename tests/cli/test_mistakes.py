@@ -70,6 +70,11 @@ MISTAKES = [
     ("extract {model} {files}/good.txt --precision 0.5", "no thresholds for precision 0.5"),
     ("extract {model} {files}/good.txt --output {files}/folder", "not a folder"),
     ("extract {model} {files}/good.txt --output {files}/good.txt", "not the input"),
+    (
+        "extract {model} {files}/good.txt --output {files}/bare.jsonl",
+        "{files}/bare.jsonl is there already and finished",
+    ),
+    ("extract {model} {files}/folder --output {files}/out --overwrite", "{files}/out: --overwrite is for one file"),
     ("export {files}/none {files}/out", "{files}/none: there is no such folder"),
     ("export {files}/folder {files}/out", "{files}/folder: has no kexue.json"),
     ("export {model} {model}", "is the model itself"),

@@ -273,6 +273,25 @@ def test_the_input_is_never_overwritten(extractor: Extractor, source: Path, tmp_
     assert source.read_bytes() == before
 
 
+def test_a_finished_output_is_replaced_only_where_that_is_asked(extractor: Extractor, source: Path):
+    expected = unbroken(extractor, source)
+    output = source.with_name("unbroken.jsonl")
+    output.write_text("of last week")
+    with pytest.raises(OptionError, match=r"unbroken\.jsonl is there already .* --overwrite it"):
+        extract_file(extractor, source, output, chunk=CHUNK)
+    assert output.read_text() == "of last week"
+
+    def stop(done: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        extract_file(extractor, source, output, chunk=CHUNK, overwrite=True, report=stop)
+    assert output.read_text() == "of last week"  # until the other one is whole
+    done: list[Progress] = []
+    assert extract_file(extractor, source, output, chunk=CHUNK, overwrite=True, report=done.append) == 50
+    assert done[0].documents == 2 * CHUNK and output.read_bytes() == expected
+
+
 def test_the_fingerprint_of_a_large_file_reads_both_ends(tmp_path: Path):
     path = tmp_path / "large"
     path.write_bytes(b"a" * 2**21 + b"b")
