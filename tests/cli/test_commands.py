@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kexue.extraction.checkpoint import load_checkpoint
+from kexue.extraction.document import Document
 from kexue.extraction.formats import read_documents
 from kexue.files import digest
+from kexue.pipelines import bulk
+from kexue.pipelines.extractor import Extractor
 from tests.cli.conftest import Command
 from tests.training.tiny import read_json, save_data, save_encoder, sentences
 
@@ -95,6 +100,31 @@ def test_extract_reads_a_file_and_what_it_writes_is_evaluated(fitted: Path, gold
     report = tmp_path / "report.json"
     assert kexue("evaluate", tmp_path / "found.jsonl", gold, "--output", report, "--bootstrap", 10).code == 0
     assert read_json(report)["relations"]["f1"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("chunk", "said"),
+    [
+        (1000, "interrupted: nothing is kept yet, because"),
+        (4, "interrupted: 4 documents are kept beside {output}, and the same command goes on from there"),
+    ],
+)
+def test_an_interrupt_says_what_is_kept(
+    chunk: int, said: str, fitted: Path, gold: Path, kexue: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    calls = iter(range(100))
+    extract = Extractor.extract
+
+    def interrupted(self: Extractor, items: list[Document], **options: Any) -> list[Document]:
+        if next(calls) == 4 // chunk:
+            raise KeyboardInterrupt
+        return extract(self, items, **options)
+
+    monkeypatch.setattr(Extractor, "extract", interrupted)
+    monkeypatch.setattr(bulk, "extract_file", partial(bulk.extract_file, chunk=chunk))
+    monkeypatch.setattr(bulk, "kept", partial(bulk.kept, chunk=chunk))
+    done = kexue("extract", fitted, gold, "--output", tmp_path / "found.jsonl")
+    assert done.code == 130 and said.format(output=tmp_path / "found.jsonl") in done.err
 
 
 def test_extract_takes_thresholds(fitted: Path, gold: Path, kexue: Command):

@@ -18,7 +18,7 @@ from kexue.errors import DataError, OptionError
 from kexue.extraction.document import Document
 from kexue.extraction.formats import read_documents
 from kexue.extraction.metrics import evaluate
-from kexue.pipelines.bulk import Progress, extract_file, extract_stream, read_stream
+from kexue.pipelines.bulk import Progress, extract_file, extract_stream, kept, read_stream
 from kexue.pipelines.extractor import Extractor
 from kexue.pipelines.resuming import fingerprint
 from tests.training.tiny import sentences
@@ -191,6 +191,14 @@ def partial(extractor: Extractor, source: Path) -> Path:
     with pytest.raises(KeyboardInterrupt):
         extract_file(extractor, source, source.with_name("out.jsonl"), chunk=CHUNK, report=stop)
     return source.with_name("out.jsonl")
+
+
+def test_what_an_interrupted_job_keeps_is_counted_in_whole_chunks(extractor: Extractor, source: Path):
+    assert kept(source.with_name("out.jsonl"), chunk=CHUNK) == 0
+    output = partial(extractor, source)
+    with output.with_name("out.jsonl.partial").open("ab") as file:
+        file.write(b'{"text": "of a batch that was not whole"}\n{"te')
+    assert kept(output, chunk=CHUNK) == CHUNK
 
 
 def test_lines_beyond_a_whole_chunk_are_computed_again(extractor: Extractor, source: Path):

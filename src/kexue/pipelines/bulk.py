@@ -184,6 +184,16 @@ def _claim(partial: Path, job: Path, identity: dict[str, Any]) -> None:
     partial.touch()
 
 
+def kept(output: Path, *, chunk: int = CHUNK) -> int:
+    """How many documents of an interrupted extraction into `output` the same call does not do again."""
+    partial = output.with_name(output.name + ".partial")
+    if not partial.exists():
+        return 0
+    with partial.open("rb") as file:
+        count = sum(line.endswith(b"\n") for line in file)
+    return count - count % chunk
+
+
 def _completed(partial: Path, chunk: int) -> int:
     """Lines of whole chunks in a partial output; what a killed process left of another chunk is cut off."""
     count, position, end = 0, 0, 0

@@ -118,7 +118,8 @@ def _to_stdout(extractor: Extractor, input: Path | None, batch_tokens: int | Non
 
 def _to_file(extractor: Extractor, input: Path, output: Path, batch_tokens: int | None, *, overwrite: bool) -> None:
     from kexue.pipelines.bulk import Progress as Done
-    from kexue.pipelines.bulk import extract_file
+    from kexue.pipelines.bulk import extract_file, kept
+    from kexue.pipelines.extractor import CHUNK
 
     with Progress(
         TextColumn("extracting"),
@@ -137,7 +138,18 @@ def _to_file(extractor: Extractor, input: Path, output: Path, batch_tokens: int 
             if not err.is_terminal:
                 err.print(f"{done.documents} documents", highlight=False)
 
-        count = extract_file(extractor, input, output, report=report, batch_tokens=batch_tokens, overwrite=overwrite)
+        try:
+            count = extract_file(
+                extractor, input, output, report=report, batch_tokens=batch_tokens, overwrite=overwrite
+            )
+        except KeyboardInterrupt:
+            done = kept(output)
+            say(
+                f"interrupted: {done} documents are kept beside {output}, and the same command goes on from there"
+                if done
+                else f"interrupted: nothing is kept yet, because {CHUNK} documents at a time are done and written"
+            )
+            raise
     err.print(f"{count} documents -> {output}", highlight=False, markup=False)
 
 
