@@ -157,7 +157,10 @@ def test_a_file_without_documents_or_that_does_not_exist_is_refused(tmp_path):
 
 def test_what_fits_no_format_is_told_the_formats_and_the_keys_found(tmp_path):
     path = write_lines(tmp_path / "x.json", {"text": "a", "happenings": [{"event_type": "b"}]})
-    with pytest.raises(DataError, match=r"none of the formats brat, .*keys \['happenings', 'text'\].*--from"):
+    with pytest.raises(
+        DataError,
+        match=r"none of the formats brat, .*keys \['happenings', 'text'\].*--format \(`kexue convert` has --from",
+    ):
         detect(path)
     (tmp_path / "prose.txt").write_text("Marie Curie left Warsaw.\nShe studied.\n")
     with pytest.raises(DataError, match="none of the formats"):

@@ -111,7 +111,10 @@ def detect(path: str | Path) -> str:
         _refuse_damaged(sample)
     record = sample.record
     keys = f"; its first record has the keys {sorted(record)}" if isinstance(record, dict) else ""
-    raise DataError(f"has none of the formats {', '.join(_readable())}{keys}; name one with --from", path=path)
+    raise DataError(
+        f"has none of the formats {', '.join(_readable())}{keys}; name one with --format (`kexue convert` has --from)",
+        path=path,
+    )
 
 
 def recognise(path: Path) -> str | None:
