@@ -56,6 +56,12 @@ class Facts:
         """What the model was made of; empty for folders of versions that did not write it down."""
         return dict(self.content.get("provenance") or {})
 
+    def used_for(self, entry: dict[str, Any]) -> list[str]:
+        """What a file, by its digest, was read for when the model was made; its own role where it was not."""
+        made_of = self.provenance.get("data", ())
+        roles = {used["role"] for used in made_of if used.get("sha256") and used["sha256"] == entry.get("sha256")}
+        return sorted(roles, reverse=True) or [str(entry["role"])]
+
     @property
     def dev_report(self) -> dict[str, Any]:
         """What was measured on dev at the training; of extractors by kind of fact, as `Evaluation.summary` says it."""
