@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from kexue.cards import dev_report
 from kexue.diffusion.checkpoint import holds_generator
 from kexue.errors import OptionError, unknown
 from kexue.extraction.document import Document
@@ -86,7 +87,11 @@ class ExtractorHost(Host[Question, Document]):
                 }
                 for relation in schema.relation_types
             ],
-            "dev": self.extractor.metrics.get("dev", {}),
+            "dev": {
+                kind: {name: score for name, score in scores.items() if name != "by_label"}
+                for kind, scores in dev_report(self.extractor.metrics).items()
+                if isinstance(scores, dict)
+            },
         }
 
 
