@@ -27,6 +27,19 @@ def expansion_limit(path: Path) -> int:
 
 
 @contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let an `OSError` of what is written beside its place name that place."""
+    try:
+        yield
+    except OSError as error:
+        beside = f".{path.name}."
+        parts = [path.name if part.startswith(beside) else part for part in Path(str(error.filename)).parts]
+        if error.filename is None or Path(*parts) == Path(str(error.filename)):
+            raise
+        raise OSError(error.errno, error.strerror, str(Path(*parts))) from error
+
+
+@contextmanager
 def atomic_write(path: str | Path, *, binary: bool = False) -> Iterator[IO]:
     """Open a file that appears at `path` only when the block ends without an exception (UTF-8, LF).
 
@@ -34,18 +47,19 @@ def atomic_write(path: str | Path, *, binary: bool = False) -> Iterator[IO]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
-    try:
-        options = {} if binary else {"encoding": "utf-8", "errors": "backslashreplace", "newline": "\n"}
-        with open(descriptor, "wb" if binary else "w", **options) as file:  # noqa: PTH123
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with _naming(path):
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+        try:
+            options = {} if binary else {"encoding": "utf-8", "errors": "backslashreplace", "newline": "\n"}
+            with open(descriptor, "wb" if binary else "w", **options) as file:  # noqa: PTH123
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
 
 
 def refuse_inputs(outputs: Iterable[Path | None], inputs: Iterable[Path]) -> None:
@@ -78,17 +92,18 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial"))
-    try:
-        yield partial
-        partial.chmod(0o755)
-        if path.exists():
-            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".old"))
-            path.replace(old / path.name)
-            partial.replace(path)
-            shutil.rmtree(old)
-        else:
-            partial.replace(path)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+    with _naming(path):
+        partial = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial"))
+        try:
+            yield partial
+            partial.chmod(0o755)
+            if path.exists():
+                old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".old"))
+                path.replace(old / path.name)
+                partial.replace(path)
+                shutil.rmtree(old)
+            else:
+                partial.replace(path)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
