@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from kexue.errors import OptionError
+from kexue.errors import CheckpointError, DataError, OptionError
 
 MOST = 2**30  # bytes to which a compressed file may always expand
 RATIO = 100  # and as many times its own size; text is made 5 to 30 times smaller, images less
@@ -60,6 +60,19 @@ def atomic_write(path: str | Path, *, binary: bool = False) -> Iterator[IO]:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+
+
+def refuse_absent(paths: Iterable[Path]) -> None:
+    """Raise `DataError` for a file or folder to be read that is not there."""
+    for path in paths:
+        if not path.exists():
+            raise DataError("there is no such file or folder", path=path)
+
+
+def refuse_absent_folder(folder: Path) -> None:
+    """Raise `CheckpointError` for the folder of a model that is not there."""
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: there is no such folder")
 
 
 def refuse_inputs(outputs: Iterable[Path | None], inputs: Iterable[Path]) -> None:

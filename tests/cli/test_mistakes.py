@@ -36,7 +36,7 @@ MISTAKES = [
     ("train {files}/bare.jsonl --output {files}/out --device cuda:1", "device = 'cuda:1'"),
     ("train {files}/bare.jsonl --output {files}/out --format conl", "Did you mean 'conll'?"),
     ("train {files}/typo.toml", "{files}/typo.toml: unknown key 'epoch'. Did you mean 'epochs'?"),
-    ("train {files}/none.toml", "{files}/none.toml: cannot be read"),
+    ("train {files}/none.toml", "{files}/none.toml: there is no such file"),
     ("evaluate {model} {files}/none.jsonl", "{files}/none.jsonl:"),
     ("evaluate {files}/folder {gold}", "{files}/folder: has no kexue.json"),
     ("evaluate {files}/none {gold}", "{files}/none: there is no such folder"),

@@ -21,6 +21,7 @@ from kexue.cli.bulk import (
     choose_engine,
 )
 from kexue.cli.console import err, quiet, say
+from kexue.cli.inputs import look_for, look_for_model
 
 if TYPE_CHECKING:
     from kexue.pipelines.bulk_extraction import ExtractionOptions
@@ -74,7 +75,9 @@ def extract(
 
     Example: `kexue extract runs/mine texts/ --output facts/ --engine ray --workers 8`
     """
-    from kexue.errors import DataError, OptionError
+    look_for_model(model)
+    look_for(input)
+    from kexue.errors import OptionError
     from kexue.pipelines.bulk import check_output
     from kexue.pipelines.bulk_extraction import ExtractionOptions
     from kexue.pipelines.pieces import is_bulk
@@ -96,8 +99,6 @@ def extract(
         return
     if shards:
         raise OptionError("shards need an INPUT file, folder or pattern, and --output FOLDER")
-    if input is not None and not input.is_file():
-        raise DataError("there is no such file", path=input)
     if input is not None and output is not None:
         check_output(input, output, overwrite=overwrite)
     extractor = options.load(model, device)

@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from kexue.cli.console import out, quiet
+from kexue.cli.inputs import look_for_model
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy")
 SCORES = {"P": "precision", "R": "recall", "F1": "f1"}
@@ -25,6 +26,8 @@ def info(
 
     Example: `kexue info runs/mine`
     """
+    if model is not None:
+        look_for_model(model)
     quiet()
     if model is None:
         _installation()
