@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from kexue.errors import OptionError
+from kexue.errors import CheckpointError, DataError, OptionError
 
 MOST = 2**30  # bytes to which a compressed file may always expand
 RATIO = 100  # and as many times its own size; text is made 5 to 30 times smaller, images less
@@ -27,6 +27,19 @@ def expansion_limit(path: Path) -> int:
 
 
 @contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let an `OSError` of what is written beside its place name that place."""
+    try:
+        yield
+    except OSError as error:
+        beside = f".{path.name}."
+        parts = [path.name if part.startswith(beside) else part for part in Path(str(error.filename)).parts]
+        if error.filename is None or Path(*parts) == Path(str(error.filename)):
+            raise
+        raise OSError(error.errno, error.strerror, str(Path(*parts))) from error
+
+
+@contextmanager
 def atomic_write(path: str | Path, *, binary: bool = False) -> Iterator[IO]:
     """Open a file that appears at `path` only when the block ends without an exception (UTF-8, LF).
 
@@ -34,18 +47,32 @@ def atomic_write(path: str | Path, *, binary: bool = False) -> Iterator[IO]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
-    try:
-        options = {} if binary else {"encoding": "utf-8", "errors": "backslashreplace", "newline": "\n"}
-        with open(descriptor, "wb" if binary else "w", **options) as file:  # noqa: PTH123
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with _naming(path):
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+        try:
+            options = {} if binary else {"encoding": "utf-8", "errors": "backslashreplace", "newline": "\n"}
+            with open(descriptor, "wb" if binary else "w", **options) as file:  # noqa: PTH123
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def refuse_absent(paths: Iterable[Path]) -> None:
+    """Raise `DataError` for a file or folder to be read that is not there."""
+    for path in paths:
+        if not path.exists():
+            raise DataError("there is no such file or folder", path=path)
+
+
+def refuse_absent_folder(folder: Path) -> None:
+    """Raise `CheckpointError` for the folder of a model that is not there."""
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: there is no such folder")
 
 
 def refuse_inputs(outputs: Iterable[Path | None], inputs: Iterable[Path]) -> None:
@@ -78,17 +105,18 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial"))
-    try:
-        yield partial
-        partial.chmod(0o755)
-        if path.exists():
-            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".old"))
-            path.replace(old / path.name)
-            partial.replace(path)
-            shutil.rmtree(old)
-        else:
-            partial.replace(path)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+    with _naming(path):
+        partial = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial"))
+        try:
+            yield partial
+            partial.chmod(0o755)
+            if path.exists():
+                old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".old"))
+                path.replace(old / path.name)
+                partial.replace(path)
+                shutil.rmtree(old)
+            else:
+                partial.replace(path)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise

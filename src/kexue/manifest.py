@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kexue.errors import CheckpointError
-from kexue.files import digest, write_json
+from kexue.files import digest, refuse_absent_folder, write_json
 from kexue.foreign import check_links, stays_inside
 from kexue.version import __version__
 
@@ -40,8 +40,7 @@ def read(folder: Path, version: tuple[int, int]) -> dict[str, Any]:
     Raises `CheckpointError` if a file is missing or damaged or the folder was written in a newer major version.
     """
     path = folder / MANIFEST
-    if not folder.is_dir():
-        raise CheckpointError(f"{folder}: there is no such folder")
+    refuse_absent_folder(folder)
     if not path.is_file():
         hint = " (an unfinished training: finish it with `kexue train`)" if (folder / "training").is_dir() else ""
         raise CheckpointError(f"{folder}: has no {MANIFEST}, so it is not a finished kexue model{hint}")

@@ -23,10 +23,10 @@ from kexue.extraction.checkpoint import load_checkpoint, save_checkpoint
 from kexue.extraction.document import Document
 from kexue.extraction.formats import write_documents
 from kexue.extraction.schema import RelationType, Schema
-from kexue.files import digest
+from kexue.files import digest, write_json
 from kexue.pipelines.evaluation import keep_evaluation
 from kexue.pipelines.extractor import Extractor
-from kexue.provenance import describe_origin
+from kexue.provenance import describe_origin, source_files
 from kexue.training.generation.recipe import GenerationRecipe
 from kexue.training.generation.run import train as train_generator
 from kexue.training.pretraining.recipe import PretrainingRecipe
@@ -129,7 +129,22 @@ def test_evaluations_are_added_with_the_digest_of_their_file(folder: Path, tmp_p
 
 def test_measuring_on_training_data_is_called_what_it_is(folder: Path, trained: Path):
     keep_evaluation(folder, trained.parent / "gold.jsonl", {"documents": 10})
-    assert "These are files that it was trained on (dev)" in (folder / "README.md").read_text("utf-8")
+    assert "These are files that it was trained on (dev, train)" in (folder / "README.md").read_text("utf-8")
+
+
+def test_what_was_measured_on_dev_is_no_test(folder: Path, tmp_path: Path):
+    dev = tmp_path / "copy of dev.jsonl"
+    write_documents(sentences(14)[10:], dev)
+    manifest = read_json(folder / "kexue.json")
+    (entry,) = source_files("dev", dev)
+    manifest["provenance"]["data"][1] = entry | {"name": "dev.jsonl"}
+    write_json(folder / "kexue.json", manifest)
+    keep_evaluation(folder, dev, {"documents": 4, "relations": {"precision": 0.5, "recall": 0.5, "f1": 0.25}})
+    text = (folder / "README.md").read_text("utf-8")
+    assert {split for split, _ in results(folder)} == {"validation"}
+    measured = text.split("measured by `kexue evaluate`")[1].split("##")[0]
+    assert "| dev | copy of dev.jsonl |" in measured and "| test |" not in measured
+    assert "These are dev files" in measured and "trained on" not in measured
 
 
 def test_evaluations_of_a_model_that_was_replaced_count_no_more(folder: Path, tmp_path: Path):

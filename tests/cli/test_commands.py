@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kexue.extraction.checkpoint import load_checkpoint
+from kexue.extraction.document import Document
 from kexue.extraction.formats import read_documents
 from kexue.files import digest
+from kexue.pipelines import bulk
+from kexue.pipelines.extractor import Extractor
 from tests.cli.conftest import Command
 from tests.training.tiny import read_json, save_data, save_encoder, sentences
 
@@ -97,6 +102,31 @@ def test_extract_reads_a_file_and_what_it_writes_is_evaluated(fitted: Path, gold
     assert read_json(report)["relations"]["f1"] == 1.0
 
 
+@pytest.mark.parametrize(
+    ("chunk", "said"),
+    [
+        (1000, "interrupted: nothing is kept yet, because"),
+        (4, "interrupted: 4 documents are kept beside {output}, and the same command goes on from there"),
+    ],
+)
+def test_an_interrupt_says_what_is_kept(
+    chunk: int, said: str, fitted: Path, gold: Path, kexue: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    calls = iter(range(100))
+    extract = Extractor.extract
+
+    def interrupted(self: Extractor, items: list[Document], **options: Any) -> list[Document]:
+        if next(calls) == 4 // chunk:
+            raise KeyboardInterrupt
+        return extract(self, items, **options)
+
+    monkeypatch.setattr(Extractor, "extract", interrupted)
+    monkeypatch.setattr(bulk, "extract_file", partial(bulk.extract_file, chunk=chunk))
+    monkeypatch.setattr(bulk, "kept", partial(bulk.kept, chunk=chunk))
+    done = kexue("extract", fitted, gold, "--output", tmp_path / "found.jsonl")
+    assert done.code == 130 and said.format(output=tmp_path / "found.jsonl") in done.err
+
+
 def test_extract_takes_thresholds(fitted: Path, gold: Path, kexue: Command):
     def count(*options: object) -> int:
         found = kexue("extract", fitted, gold, *options)
@@ -155,7 +185,11 @@ def test_info_shows_what_is_installed_or_what_a_model_extracts(fitted: Path, gol
     shown = kexue("info")
     assert shown.code == 0 and all(name in shown.out for name in ("python", "torch", "transformers", "devices"))
     shown = kexue("info", fitted)
-    assert shown.code == 0 and all(word in shown.out for word in ("gau encoder", "causes", "drug", "dev relations"))
+    assert shown.code == 0 and all(word in shown.out for word in ("gau encoder", "causes", "drug"))
+    report = read_json(fitted / "kexue.json")["metrics"]["dev_report"]["relations"]
+    assert (
+        f"dev relations, with these thresholds: P {report['precision']:.3f} R {report['recall']:.3f} F1 " in shown.out
+    )
     assert f"data (train): gold.jsonl, {gold.stat().st_size:,} bytes, sha256 {digest(gold)}" in shown.out
     assert re.search(r"^begun: 20\d\d-.* on .*\nwith: python 3\..*, kexue \d", shown.out, re.MULTILINE)
 

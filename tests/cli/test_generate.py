@@ -82,9 +82,9 @@ def test_a_recipe_trains_and_options_override_it(kexue: Command, tmp_path: Path)
         (("train", "digits", "--output", "x", "--job", "generate"), "Did you mean 'generation'"),
         (("train", "digits", "--output", "x", "--batch-size", 5000), "a batch needs 5000"),
         (("generate", "nothing"), "there is no such folder"),
-        (("generate", "nothing", "--sampler", "henu"), "Did you mean 'heun'"),
-        (("generate", "nothing", "--set", "eto=1"), "Did you mean 'eta'"),
-        (("generate", "nothing", "--output", "x.jpg"), "cannot write images as 'x.jpg'"),
+        (("generate", ".", "--sampler", "henu"), "Did you mean 'heun'"),
+        (("generate", ".", "--set", "eto=1"), "Did you mean 'eta'"),
+        (("generate", ".", "--output", "x.jpg"), "cannot write images as 'x.jpg'"),
     ],
 )
 def test_a_mistake_is_one_line_with_the_remedy(kexue: Command, arguments: tuple[object, ...], message: str):

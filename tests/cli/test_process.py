@@ -30,6 +30,48 @@ def test_help_does_not_wait_for_torch():
     assert time.process_time() - began < 1.0
 
 
+ABSENT = [
+    "train {here}/none.jsonl --output {here}/out",
+    "train {here}/none.toml",
+    "train {here}/gold.jsonl --dev {here}/none.jsonl --output {here}/out",
+    "pretrain {here}/none.txt --output {here}/out",
+    "evaluate {here}/none {here}/gold.jsonl",
+    "evaluate {here} {here}/none.jsonl",
+    "extract {here}/none {here}/gold.jsonl",
+    "extract {here} {here}/none.txt",
+    "export {here}/none {here}/out",
+    "export {here} {here}/out --dev {here}/none.jsonl",
+    "generate {here}/none",
+    "info {here}/none",
+    "serve {here}/none",
+    "serve mine={here}/none",
+    "suggest {here}/none {here}/gold.jsonl",
+    "suggest {here} {here}/none.txt",
+    "convert {here}/none.jsonl {here}/out.jsonl",
+    "doctor {here}/none.jsonl",
+]
+
+
+def test_what_is_not_there_is_told_without_waiting_for_torch(tmp_path: Path):
+    (tmp_path / "gold.jsonl").write_text('{"text": "a"}\n')
+    code = (
+        "import sys\n"
+        "from kexue.cli.main import main\n"
+        f"for line in {[line.format(here=tmp_path) for line in ABSENT]!r}:\n"
+        "    sys.argv = ['kexue', *line.split()]\n"
+        "    try: main()\n"
+        "    except SystemExit as end: assert end.code == 2, line\n"
+        "    assert not {'torch', 'transformers', 'numpy'} & sys.modules.keys(), line\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    said = run.stderr.splitlines()
+    assert len(said) == len(ABSENT)
+    for line, complaint in zip(ABSENT, said, strict=True):
+        (absent,) = [part for part in line.format(here=tmp_path).split() if "none" in part]
+        assert complaint.startswith(f"error: {absent.removeprefix('mine=')}: ") and "no such" in complaint.lower()
+
+
 def test_both_ways_to_start_the_command_are_one():
     shown = [
         subprocess.run([*start, "--version"], capture_output=True, text=True, check=True).stdout

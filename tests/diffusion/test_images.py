@@ -205,9 +205,12 @@ def test_a_folder_without_a_readable_image_is_refused(tmp_path: Path, files: dic
 def test_different_sizes_are_refused_unless_one_is_given(tmp_path: Path):
     save(tmp_path / "a.png", noise(8, 8))
     save(tmp_path / "b.png", noise(12, 8))
-    with pytest.raises(DataError, match=r"2 sizes, such as 8 x 8 \(1\), 12 x 8 \(1\): say which size"):
+    with pytest.raises(DataError, match=r"2 sizes, such as 8 x 8 \(1\), 12 x 8 \(1\): say which size .* --set size=8$"):
         read_images(tmp_path)
     assert read_images(tmp_path, size=4).pixels.shape == (2, 4, 4, 1)
+    save(tmp_path / "c.png", noise(12, 8))
+    with pytest.raises(DataError, match=r"--set size=\[12,8\]$"):
+        read_images(tmp_path)
 
 
 def test_one_coloured_picture_makes_the_set_coloured(tmp_path: Path):

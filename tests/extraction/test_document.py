@@ -77,6 +77,16 @@ def test_what_is_null_is_as_if_left_out():
     assert Document.from_json({"text": "ab", "entities": [span]}) == Document("ab", [Span(0, 1)])
 
 
+def test_keys_of_a_users_own_may_stand_beside_the_facts():
+    span = {"start": 0, "end": 1, "label": "x", "id": "T1", "type": "y"}
+    relation = {"subject": span, "predicate": "p", "object": span | {"label": None}, "id": "R1"}
+    event = {"type": "t", "arguments": [{"start": 0, "end": 1, "role": "r", "id": "T1"}], "id": "E1", "notes": []}
+    document = Document.from_json({"text": "ab", "entities": [span], "relations": [relation], "events": [event]})
+    assert document.entities == [Span(0, 1, "x")]
+    assert document.relations == [Relation(Span(0, 1, "x"), "p", Span(0, 1))]
+    assert document.events == [Event("t", (Argument("r", Span(0, 1)),))]
+
+
 def test_a_score_takes_no_part_in_equality():
     assert Span(0, 1, "x", 0.5) == Span(0, 1, "x", 0.7) and hash(Span(0, 1, "x", 0.5)) == hash(Span(0, 1, "x"))
     assert Relation(Span(0, 1), "p", Span(1, 2), 0.1) == Relation(Span(0, 1), "p", Span(1, 2))
@@ -110,6 +120,21 @@ END = {"start": 0, "end": 7}
         ({"text": TEXT, "entities": [END | {"fragments": [[0, math.inf]]}]}, "is not a list of [start, end]"),
         ({"text": TEXT, "entities": [END | {"fragments": [[0, 7], [7, 7]]}]}, "do not run from its start 0"),
         ({"text": TEXT, "entities": [END | {"fragments": [[3, 7], [0, 2]]}]}, "do not run from its start 0"),
+        (
+            {"text": TEXT, "entities": [END | {"type": "drug"}]},
+            "entity has a key 'type' and no 'label'; is 'label' meant?",
+        ),
+        ({"text": TEXT, "entities": [END | {"lable": "drug"}]}, "entity has a key 'lable' and no 'label'"),
+        ({"text": TEXT, "entities": [END | {"label": "drug", "scores": 0.5}]}, "is 'score' meant?"),
+        (
+            {"text": TEXT, "relations": [{"subject": END | {"type": "drug"}, "predicate": "p", "object": END}]},
+            "subject has a key 'type' and no 'label'; is 'label' meant?",
+        ),
+        (
+            {"text": TEXT, "relations": [{"subject": END, "predicate": "p", "object": END, "scor": 1}]},
+            "relation has a key 'scor' and no 'score'",
+        ),
+        ({"text": TEXT, "events": [{"type": "t", "roles": [END]}]}, "event has a key 'roles' and no 'arguments'"),
         ({"text": TEXT, "meta": []}, "'meta' must be an object, got list"),
         ({"text": TEXT, "relations": [{"subject": END, "object": END}]}, "relation lacks 'predicate'"),
         (

@@ -18,7 +18,7 @@ from kexue.errors import DataError, OptionError
 from kexue.extraction.document import Document
 from kexue.extraction.formats import read_documents
 from kexue.extraction.metrics import evaluate
-from kexue.pipelines.bulk import Progress, extract_file, extract_stream, read_stream
+from kexue.pipelines.bulk import Progress, extract_file, extract_stream, kept, read_stream
 from kexue.pipelines.extractor import Extractor
 from kexue.pipelines.resuming import fingerprint
 from tests.training.tiny import sentences
@@ -66,7 +66,8 @@ def test_the_suffix_decides_before_the_first_line():
         (b'{"text": "a"}\n["text"]\n', 'stdin:2: has no string "text"'),
         (b'{"text": "a", "meta": [1]}\n', 'stdin:1: "meta" must be an object, got list'),
         ("好\n".encode() + "坏".encode("gb18030"), "stdin:2: is not UTF-8 (byte 0xbb)"),
-        ("a\n".encode("utf-16"), "stdin:1: is not UTF-8 (byte 0xff)"),
+        ("a\n".encode("utf-16"), "stdin:1: is UTF-16 and not UTF-8"),
+        ("ab\n".encode("utf-16-le"), "stdin:1: is UTF-16 and not UTF-8"),
     ],
 )
 def test_a_broken_line_is_named(content: bytes, said: str):
@@ -192,6 +193,14 @@ def partial(extractor: Extractor, source: Path) -> Path:
     return source.with_name("out.jsonl")
 
 
+def test_what_an_interrupted_job_keeps_is_counted_in_whole_chunks(extractor: Extractor, source: Path):
+    assert kept(source.with_name("out.jsonl"), chunk=CHUNK) == 0
+    output = partial(extractor, source)
+    with output.with_name("out.jsonl.partial").open("ab") as file:
+        file.write(b'{"text": "of a batch that was not whole"}\n{"te')
+    assert kept(output, chunk=CHUNK) == CHUNK
+
+
 def test_lines_beyond_a_whole_chunk_are_computed_again(extractor: Extractor, source: Path):
     expected = unbroken(extractor, source)
     output = partial(extractor, source)
@@ -270,6 +279,25 @@ def test_the_input_is_never_overwritten(extractor: Extractor, source: Path, tmp_
     with pytest.raises(OptionError, match="not a folder"):
         extract_file(extractor, source, tmp_path)
     assert source.read_bytes() == before
+
+
+def test_a_finished_output_is_replaced_only_where_that_is_asked(extractor: Extractor, source: Path):
+    expected = unbroken(extractor, source)
+    output = source.with_name("unbroken.jsonl")
+    output.write_text("of last week")
+    with pytest.raises(OptionError, match=r"unbroken\.jsonl is there already .* --overwrite it"):
+        extract_file(extractor, source, output, chunk=CHUNK)
+    assert output.read_text() == "of last week"
+
+    def stop(done: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        extract_file(extractor, source, output, chunk=CHUNK, overwrite=True, report=stop)
+    assert output.read_text() == "of last week"  # until the other one is whole
+    done: list[Progress] = []
+    assert extract_file(extractor, source, output, chunk=CHUNK, overwrite=True, report=done.append) == 50
+    assert done[0].documents == 2 * CHUNK and output.read_bytes() == expected
 
 
 def test_the_fingerprint_of_a_large_file_reads_both_ends(tmp_path: Path):

@@ -147,6 +147,7 @@ def test_the_loss_on_dev_is_stated_in_the_report_and_in_the_manifest(fitted: Pat
         assert scores == pipeline.f1_of(dev, extractor.extract(dev), extractor.schema)
     said = read_json(done.folder / MANIFEST)
     assert said["exported"]["dev"] == {"before": done.before, "after": done.after}
+    assert {kind: said["metrics"]["dev_report"][kind]["f1"] for kind in done.after} == done.after
     assert said["metrics"]["dev"]["relations_f1"] != read_json(fitted / MANIFEST)["metrics"]["dev"]["relations_f1"]
 
 

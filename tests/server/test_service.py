@@ -319,12 +319,23 @@ def test_no_hostile_body_breaks_the_service(serve: Serve, path: str):
     assert client.post("/extract", json={"text": TEXTS[0]}).status_code == 200
 
 
+def test_what_is_told_of_dev_is_measured_with_the_thresholds_that_are_told(serve: Serve):
+    client = serve()
+    extractor = client.app.state.hosts["people"].extractor
+    measured = {"precision": 0.9, "recall": 0.8, "f1": 0.85}
+    extractor.metrics |= {
+        "dev": {"relations_f1": 0.5},
+        "dev_report": {"documents": 4, "relations": measured | {"by_label": {"born in": measured}}},
+    }
+    assert client.get("/models").json()[0]["dev"] == {"relations": measured}
+
+
 def test_measures_that_are_no_numbers_are_told_all_the_same(serve: Serve):
     client = serve()
-    client.app.state.hosts["people"].extractor.metrics["dev"] = {"relations_f1": float("nan")}
+    client.app.state.hosts["people"].extractor.metrics["dev_report"] = {"relations": {"f1": float("nan")}}
     answer = client.get("/models")
     assert answer.status_code == 200
-    assert answer.json()[0]["dev"] == {"relations_f1": None}
+    assert answer.json()[0]["dev"] == {"relations": {"f1": None}}
 
 
 @pytest.mark.parametrize(

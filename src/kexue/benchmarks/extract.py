@@ -67,7 +67,7 @@ def encode_all(extractor: Extractor, batches: Sequence[WindowBatch]) -> None:
 
 def extract_all(extractor: Extractor, source: Path, folder: Path) -> None:
     """What `kexue extract MODEL INPUT --output FILE` runs."""
-    extract_file(extractor, source, folder / "facts.jsonl")
+    extract_file(extractor, source, folder / "facts.jsonl", overwrite=True)
 
 
 @torch.inference_mode()

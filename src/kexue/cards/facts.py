@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -56,14 +57,16 @@ class Facts:
         """What the model was made of; empty for folders of versions that did not write it down."""
         return dict(self.content.get("provenance") or {})
 
+    def used_for(self, entry: dict[str, Any]) -> list[str]:
+        """What a file, by its digest, was read for when the model was made; its own role where it was not."""
+        made_of = self.provenance.get("data", ())
+        roles = {used["role"] for used in made_of if used.get("sha256") and used["sha256"] == entry.get("sha256")}
+        return sorted(roles, reverse=True) or [str(entry["role"])]
+
     @property
     def dev_report(self) -> dict[str, Any]:
         """What was measured on dev at the training; of extractors by kind of fact, as `Evaluation.summary` says it."""
-        dev = dict(self.metrics.get("dev_report") or self.metrics.get("dev") or {})
-        flat = {name.removesuffix("_f1") for name in dev if name.endswith("_f1")}
-        keys = ("precision", "recall", "f1")
-        nested = {part: {key: dev.pop(f"{part}_{key}") for key in keys if f"{part}_{key}" in dev} for part in flat}
-        return dev | nested
+        return dev_report(self.metrics)
 
     @property
     def base_model(self) -> str | None:
@@ -74,6 +77,18 @@ class Facts:
         parts = name.split("/")
         is_id = len(parts) == 2 and all(part and not part.startswith((".", "~")) for part in parts)
         return name if is_id and not Path(name).exists() else None
+
+
+def dev_report(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a model's metrics what was measured on dev: with the thresholds that the model has, where it says "documents".
+
+    Folders of the first versions have the scores of every fact above 0 alone, which come in the same shape.
+    """
+    dev = dict(metrics.get("dev_report") or metrics.get("dev") or {})
+    flat = {name.removesuffix("_f1") for name in dev if name.endswith("_f1")}
+    keys = ("precision", "recall", "f1")
+    nested = {part: {key: dev.pop(f"{part}_{key}") for key in keys if f"{part}_{key}" in dev} for part in flat}
+    return dev | nested
 
 
 def read_facts(folder: str | Path) -> Facts:

@@ -81,7 +81,17 @@ def _results(facts: Facts) -> Iterator[dict[str, Any]]:
     for evaluation in facts.evaluations:
         measured = list(_measured(facts.kind, evaluation))
         if measured:
-            yield _result(facts.kind, evaluation["data"][0]["name"], evaluation["data"], "test", measured)
+            yield _result(
+                facts.kind, evaluation["data"][0]["name"], evaluation["data"], _split(facts, evaluation), measured
+            )
+
+
+def _split(facts: Facts, evaluation: dict[str, Any]) -> str:
+    """What the hub calls the files of an evaluation; images are compared with those trained on too, as a test."""
+    roles = {role for entry in evaluation["data"] for role in facts.used_for(entry)}
+    if facts.kind == "generator" or roles == {"test"}:
+        return "test"
+    return "validation" if roles <= {"test", "dev"} else "train"
 
 
 def _result(

@@ -166,11 +166,7 @@ def _extraction_results(facts: Facts) -> Iterator[str]:
         yield ""
         yield from _scores(evaluation)
         yield ""
-        yield from _files(evaluation["data"])
-        seen = _seen(facts, evaluation)
-        if seen:
-            yield ""
-            yield f"**These are files that it was trained on ({seen}): this says nothing of other text.**"
+        yield from _measured_on(facts, evaluation)
     errors = facts.metrics.get("dev_calibration_error") or {}
     if errors:
         yield ""
@@ -201,9 +197,17 @@ def _settings(evaluation: dict[str, Any]) -> str:
     return "".join(f", {name} {value}" for name, value in (evaluation.get("settings") or {}).items())
 
 
-def _seen(facts: Facts, evaluation: dict[str, Any]) -> str:
-    used = {entry.get("sha256"): entry["role"] for entry in facts.provenance.get("data", ())}
-    return ", ".join(used[entry["sha256"]] for entry in evaluation["data"] if entry.get("sha256") in used)
+def _measured_on(facts: Facts, evaluation: dict[str, Any]) -> Iterator[str]:
+    """The files of an evaluation as what they were to the model, and a warning where it has seen them."""
+    roles = [facts.used_for(entry) for entry in evaluation["data"]]
+    yield from _files([entry | {"role": ", ".join(own)} for entry, own in zip(evaluation["data"], roles, strict=True)])
+    seen = {role for own in roles for role in own} - {"test"}
+    if seen == {"dev"}:
+        yield ""
+        yield "**These are dev files, on which choices of the training were made: they are no test.**"
+    elif seen:
+        yield ""
+        yield f"**These are files that it was trained on ({_list(sorted(seen))}): this says nothing of others.**"
 
 
 def _extraction_limits(facts: Facts) -> Iterator[str]:

@@ -13,9 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any, Literal
 
 from kexue.errors import DataError
+
+_LIKENESS = 0.8  # of a mistyped key, as difflib measures it: "entites" 0.93, "relation" 0.94; "texture" is 0.73
+_SPAN = ("start", "end", "label", "text", "score", "fragments")
+_ARGUMENT = ("role", *_SPAN)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -136,26 +142,8 @@ class Document:
         return cls(
             text=text,
             entities=[_span_from_json(span, text, "entity") for span in _items(record, "entities")],
-            relations=[
-                Relation(
-                    _span_from_json(_get(relation, "subject", "relation"), text, "subject"),
-                    _string(relation, "predicate", "relation"),
-                    _span_from_json(_get(relation, "object", "relation"), text, "object"),
-                    read_score(relation),
-                )
-                for relation in _items(record, "relations")
-            ],
-            events=[
-                Event(
-                    _string(event, "type", "event"),
-                    tuple(
-                        Argument(_string(argument, "role", "argument"), _span_from_json(argument, text, "argument"))
-                        for argument in _items(event, "arguments")
-                    ),
-                    read_score(event),
-                )
-                for event in _items(record, "events")
-            ],
+            relations=[_relation_from_json(relation, text) for relation in _items(record, "relations")],
+            events=[_event_from_json(event, text) for event in _items(record, "events")],
             id=None if record.get("id") is None else str(record["id"]),
             meta=_meta(record),
             unaligned=[_unaligned_from_json(item) for item in _items(record, "unaligned")],
@@ -175,6 +163,48 @@ def _span_to_json(span: Span, text: str) -> dict[str, Any]:
     return record | _score(span.score)
 
 
+@lru_cache(maxsize=1024)  # the same few keys stand in every record
+def resembling(key: str, fields: tuple[str, ...]) -> str | None:
+    """The field that a key may be a misspelling of; None where it resembles none."""
+    return next(iter(get_close_matches(key.lower(), fields, n=1, cutoff=_LIKENESS)), None)
+
+
+def _relation_from_json(record: Any, text: str) -> Relation:
+    relation = Relation(
+        _span_from_json(_get(record, "subject", "relation"), text, "subject"),
+        _string(record, "predicate", "relation"),
+        _span_from_json(_get(record, "object", "relation"), text, "object"),
+        read_score(record),
+    )
+    _refuse_misnamed(record, ("subject", "predicate", "object", "score"), "relation")
+    return relation
+
+
+def _event_from_json(record: Any, text: str) -> Event:
+    kind = _string(record, "type", "event")
+    _refuse_misnamed(record, ("type", "arguments", "score"), "event", ("arguments", list))
+    arguments = (
+        Argument(_string(item, "role", "argument"), _span_from_json(item, text, "argument"))
+        for item in _items(record, "arguments")
+    )
+    return Event(kind, tuple(arguments), read_score(record))
+
+
+def _refuse_misnamed(
+    record: Mapping[str, Any], fields: tuple[str, ...], what: str, main: tuple[str, type] | None = None
+) -> None:
+    """Raise `DataError` for a key that resembles a field left out, or may hold the `main` one, by the kind of value."""
+    absent = tuple(name for name in fields if name not in record)
+    for key in record if absent else ():
+        if key in fields:
+            continue
+        meant = resembling(key, absent)
+        if meant is None and main is not None and main[0] in absent and isinstance(record[key], main[1]):
+            meant = main[0]
+        if meant is not None:
+            raise DataError(f"{what} has a key {key!r} and no {meant!r}; is {meant!r} meant? ({meant!r} may be null)")
+
+
 def _span_from_json(record: Any, text: str, what: str) -> Span:
     start, end = _get(record, "start", what), _get(record, "end", what)
     if type(start) is not int or type(end) is not int or not 0 <= start < end <= len(text):
@@ -182,6 +212,10 @@ def _span_from_json(record: Any, text: str, what: str) -> Span:
             f"{what} start={start!r} end={end!r} is not a span of its text of {len(text)} characters "
             "(character offsets, end exclusive)"
         )
+    if what == "argument":
+        _refuse_misnamed(record, _ARGUMENT, what)
+    else:
+        _refuse_misnamed(record, _SPAN, what, ("label", str))
     fragments = _fragments(record.get("fragments") or [], start, end, what)
     label = record.get("label")
     if label is not None and not isinstance(label, str):

@@ -111,6 +111,15 @@ def write_lines(documents: Iterable[Document], output: IO[bytes]) -> None:
     output.flush()
 
 
+def check_output(source: Path, output: Path, *, overwrite: bool) -> None:
+    """Raise `OptionError` for an output that is the input, a folder, or finished already and not to be overwritten."""
+    refuse_inputs([output], [source])
+    if output.is_dir():
+        raise OptionError(f"{output}: the output must be a file of its own, not a folder")
+    if output.exists() and not overwrite:
+        raise OptionError(f"{output} is there already and finished; choose another --output or --overwrite it")
+
+
 def extract_file(
     extractor: Extractor,
     source: Path,
@@ -118,15 +127,15 @@ def extract_file(
     *,
     report: Callable[[Progress], None] = lambda progress: None,
     chunk: int = CHUNK,
+    overwrite: bool = False,
     **options: Any,
 ) -> int:
     """Extract from every document of `source` into `output`; returns how many it holds in the end.
 
-    A partial output of the same input, model and options is continued; raises `OptionError` if it is of others.
+    A partial output of the same input, model and options is continued; raises `OptionError` if it is of others, and
+    for a finished one unless it is to be overwritten.
     """
-    refuse_inputs([output], [source])
-    if output.is_dir():
-        raise OptionError(f"{output}: the output must be a file of its own, not a folder")
+    check_output(source, output, overwrite=overwrite)
     partial = output.with_name(output.name + ".partial")
     job = output.with_name(output.name + ".partial.job")
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -173,6 +182,16 @@ def _claim(partial: Path, job: Path, identity: dict[str, Any]) -> None:
     partial.unlink(missing_ok=True)
     write_json(job, identity)
     partial.touch()
+
+
+def kept(output: Path, *, chunk: int = CHUNK) -> int:
+    """How many documents of an interrupted extraction into `output` the same call does not do again."""
+    partial = output.with_name(output.name + ".partial")
+    if not partial.exists():
+        return 0
+    with partial.open("rb") as file:
+        count = sum(line.endswith(b"\n") for line in file)
+    return count - count % chunk
 
 
 def _completed(partial: Path, chunk: int) -> int:

@@ -98,12 +98,17 @@ def _choose(
     found, labels = list(extractor.candidates(dev)), extractor.model.head.labels
     judgement = judge(dev, found, labels)
     decision = decide(judgement.entities, judgement.relations, labels.predicates, floor=checkpoint.decision.floor)
-    measured = {"dev": judgement.f1(), "dev_calibration_error": calibration_errors(judgement, decision)}
-    content |= {"decision": decision.to_json(), "metrics": checkpoint.metrics | measured}
     decided = Extractor(replace(exported, decision=decision))
     by_index = {item.index: decided.document(dev[item.index], item) for item in found}
+    documents = [by_index[index] for index in range(len(dev))]
+    measured = {
+        "dev": judgement.f1(),
+        "dev_report": evaluate(close_gold(dev, extractor.schema), documents).summary(),
+        "dev_calibration_error": calibration_errors(judgement, decision),
+    }
+    content |= {"decision": decision.to_json(), "metrics": checkpoint.metrics | measured}
     before = f1_of(dev, Extractor(checkpoint, device="cpu").extract(dev), extractor.schema)
-    after = f1_of(dev, [by_index[index] for index in range(len(dev))], extractor.schema)
+    after = f1_of(dev, documents, extractor.schema)
     content["exported"] |= {"dev": {"before": before, "after": after}}
     return before, after
 

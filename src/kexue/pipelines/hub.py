@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kexue.errors import CheckpointError
+from kexue.files import refuse_absent_folder
 
 PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model", "*.onnx", "*.onnx.data"]
 """Files of models, none of which holds code."""
@@ -24,6 +25,18 @@ def local_folder(name_or_folder: str | Path) -> Path:
         raise CheckpointError(
             f"{name_or_folder}: is no folder here, and the hub gave no such model ({type(error).__name__})"
         ) from None
+
+
+def refuse_absent_model(name_or_folder: str | Path) -> None:
+    """Raise `CheckpointError` for a folder that is not there; what may be of the hub is left to `local_folder`."""
+    if not _looks_like_hub_id(str(name_or_folder)):
+        refuse_absent_folder(Path(name_or_folder))
+
+
+def named_model(argument: str) -> tuple[str, str]:
+    """The name and the folder (or hub id) of what a user writes as FOLDER or NAME=FOLDER."""
+    name, equals, source = argument.partition("=")
+    return (name, source) if equals else (Path(argument).name, argument)
 
 
 def resolved(name_or_folder: str) -> str:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
+from kexue.cards import dev_report
 from kexue.diffusion.checkpoint import holds_generator
 from kexue.errors import OptionError, unknown
 from kexue.extraction.document import Document
 from kexue.ops.device import choose_device
 from kexue.pipelines.extractor import Extractor
 from kexue.pipelines.generator import Generator
+from kexue.pipelines.hub import named_model
 from kexue.pipelines.suggestions import doubts, total
 from kexue.server.batcher import Batcher
 from kexue.server.drawings import GeneratorHost
@@ -86,7 +87,11 @@ class ExtractorHost(Host[Question, Document]):
                 }
                 for relation in schema.relation_types
             ],
-            "dev": self.extractor.metrics.get("dev", {}),
+            "dev": {
+                kind: {name: score for name, score in scores.items() if name != "by_label"}
+                for kind, scores in dev_report(self.extractor.metrics).items()
+                if isinstance(scores, dict)
+            },
         }
 
 
@@ -116,9 +121,7 @@ def load_hosts(
     batches = min(cores, BATCHES) if choose_device(device).type == "cpu" else 1
     hosts: dict[str, AnyHost] = {}
     for argument in models:
-        name, equals, source = argument.partition("=")
-        source = source if equals else argument
-        name = name if equals else Path(source).name
+        name, source = named_model(argument)
         if name in hosts:
             raise OptionError(f"two models are called {name!r}; give one another name: NAME={source}")
         hosts[name] = _load(name, source, latency, device, dtype, batches, compile=compile)

@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
 from kexue.errors import OptionError, unknown
 from kexue.training.regularizers import RegularizerValues, beside, make_regularizers
@@ -44,6 +44,13 @@ class TrainingRecipe(BaseModel):
         None, description="the best there is where absent; CUDA_VISIBLE_DEVICES chooses among several GPUs"
     )
 
+    _source: str = PrivateAttr("recipe")
+
+    @property
+    def source(self) -> str:
+        """Where the choices were made, for messages: the file, or "options"."""
+        return self._source
+
     @field_validator("regularizer", mode="before")
     @classmethod
     def _known_regularizer(cls, values: Any) -> Any:
@@ -57,9 +64,11 @@ class TrainingRecipe(BaseModel):
     def from_values(cls, values: dict[str, Any], *, source: str = "recipe") -> Self:
         """Check all values at once; raises `OptionError` that names the key, what was got and what is allowed."""
         try:
-            return cls(**values)
+            recipe = cls(**values)
         except ValidationError as error:
             raise OptionError("; ".join(cls._explain(item, source) for item in error.errors())) from None
+        recipe._source = source
+        return recipe
 
     @classmethod
     def from_file(cls, path: str | Path, overrides: dict[str, Any] | None = None) -> Self:

@@ -43,6 +43,28 @@ def test_the_same_fact_is_read_from_every_format_of_relations(name, tmp_path):
     assert name == "triples" or relation == BORN
 
 
+@pytest.mark.parametrize("told", [*TEXT_FORMATS, "brat", "spacy_docbin"])
+@pytest.mark.parametrize("name", TEXT_FORMATS)
+def test_a_file_of_another_format_than_told_is_refused_with_the_one_it_has(name, told, tmp_path):
+    path = write_sample(name, tmp_path)
+    if told == name or (told, name) == ("doccano", "char_span"):  # whose entities doccano of 2018 writes alike
+        return
+    if told == "spacy_docbin":
+        pytest.importorskip("spacy")
+    with pytest.raises(DataError, match=f"to be read as {told}, but {path.name} looks like {name}$") as error:
+        read_documents(path, told)
+    assert error.value.path == path
+
+
+@pytest.mark.parametrize("told", ["native", "doccano", "cluener", "duee"])
+def test_annotations_that_only_another_format_has_are_refused_where_nothing_need_be_annotated(told, tmp_path):
+    path = write_lines(tmp_path / "x.json", {"text": "a"}, {"text": "a", "triples": [["a", "b", "c"]]})
+    with pytest.raises(DataError, match=r"x.json:2: the record has no '.*, but 'triples', which is not read"):
+        read_documents(path, told)
+    bare = write_lines(tmp_path / "bare.json", {"text": "a"}, {"text": "b", "id": 3})
+    assert [document.text for document in read_documents(bare, told).documents] == ["a", "b"]
+
+
 @pytest.mark.parametrize("name", RECORDS)
 def test_an_array_over_several_lines_and_a_compressed_file_are_read_alike(name, tmp_path):
     record = RECORDS[name]
@@ -100,6 +122,18 @@ def test_another_encoding_is_named_with_its_line_and_the_command_that_mends_it(n
         assert (error.value.path, error.value.line) == (path, line)
 
 
+@pytest.mark.parametrize(
+    ("encoding", "named"), [("utf-16", "UTF-16"), ("utf-16-le", "UTF-16LE"), ("utf-16-be", "UTF-16BE")]
+)
+@pytest.mark.parametrize("name", TEXT_FORMATS)
+def test_utf16_is_called_so_and_not_an_encoding_of_chinese(name, encoding, named, tmp_path):
+    path = write_sample(name, tmp_path)
+    path.write_bytes(path.read_text().replace("Warsaw", "华沙").encode(encoding))
+    for reading in (lambda: list(FORMATS[name].read(path)), lambda: detect(path)):
+        with pytest.raises(DataError, match=rf"{path.name}:1: is UTF-16 and not UTF-8.*iconv -f {named} -t UTF-8"):
+            reading()
+
+
 @pytest.mark.parametrize("content", ["", "\n \n", "\ufeff"])
 @pytest.mark.parametrize("name", TEXT_FORMATS)
 def test_an_empty_file_is_refused_by_name(name, content, tmp_path):
@@ -123,9 +157,44 @@ def test_a_file_without_documents_or_that_does_not_exist_is_refused(tmp_path):
 
 def test_what_fits_no_format_is_told_the_formats_and_the_keys_found(tmp_path):
     path = write_lines(tmp_path / "x.json", {"text": "a", "happenings": [{"event_type": "b"}]})
-    with pytest.raises(DataError, match=r"none of the formats brat, .*keys \['happenings', 'text'\].*--from"):
+    with pytest.raises(
+        DataError,
+        match=r"none of the formats brat, .*keys \['happenings', 'text'\].*--format \(`kexue convert` has --from",
+    ):
         detect(path)
     (tmp_path / "prose.txt").write_text("Marie Curie left Warsaw.\nShe studied.\n")
+    with pytest.raises(DataError, match="none of the formats"):
+        detect(tmp_path / "prose.txt")
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "said"),
+    [
+        ('{"text": "a", "entities": [}\n{"text": "a"}\n', 1, "is not a JSON record (Expecting value at column 28)"),
+        ('\n{"text": "a"\n{"text": "a", "entities": []}\n', 2, "is not a JSON record (Expecting ',' delimiter"),
+        ('[\n{"text": "a",\n}]', 3, "is not a JSON array (Expecting property name"),
+        ('{"text": 1, "entities": []}\n{"text": "a", "entities": []}\n', 1, "'text' must be a string, got int"),
+        (
+            '{"text": "a", "spo_list": {}}\n{"text": "a", "spo_list": []}\n',
+            1,
+            "'spo_list' of the record must be a list",
+        ),
+        ('{"text": "' + "a" * 70_000 + '", "entities": [}\n', 1, "is not a JSON record"),
+        (CONLL + "left\nWarsaw\tB-LOC\n", 6, "has 1 column(s) ['left'], line 1 has 2"),
+        ("left\n" + CONLL, 1, "has 1 column(s) ['left']"),
+    ],
+)
+def test_a_file_whose_beginning_is_damaged_is_told_line_and_damage(content, line, said, tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text(content)
+    with pytest.raises(DataError) as error:
+        read_documents(path)
+    assert str(error.value).startswith(f"{path}:{line}: {said}")
+
+
+@pytest.mark.parametrize("content", ["[1] Marie Curie left Warsaw.\n", "O\nB-PER\n"])
+def test_prose_is_told_nothing_of_json_or_tags(content, tmp_path):
+    (tmp_path / "prose.txt").write_text(content)
     with pytest.raises(DataError, match="none of the formats"):
         detect(tmp_path / "prose.txt")
 

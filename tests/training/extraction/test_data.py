@@ -114,7 +114,19 @@ def test_constraints_of_the_recipe_reach_the_schema(tmp_path: Path):
     data = load(tmp_path, [fact()], [fact()], constraints={"causes": {"functional": True}})
     (relation,) = data.schema.relation_types
     assert relation.functional and relation.subject_types == ("drug",)
-    assert refused(SchemaError, tmp_path, [fact()], [fact()], constraints={"cause": {}}).startswith("unknown relation")
+    said = refused(SchemaError, tmp_path, [fact()], [fact()], constraints={"cause": {}})
+    assert said.startswith("recipe: constraints: unknown relation type 'cause'. Did you mean 'causes'?")
+
+
+def test_an_unknown_relation_of_a_recipe_is_told_with_its_file(tmp_path: Path):
+    write_documents([fact()], tmp_path / "train.jsonl")
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        'train = "train.jsonl"\ndev = "train.jsonl"\noutput = "out"\n[constraints.cause]\nfunctional = true\n'
+    )
+    with pytest.raises(SchemaError) as error:
+        load_training_data(ExtractionRecipe.from_file(recipe))
+    assert str(error.value).startswith(f"{recipe}: constraints: unknown relation type 'cause'")
 
 
 def test_ends_can_be_left_open(tmp_path: Path):

@@ -90,7 +90,7 @@ def test_a_tenth_is_held_out_by_the_seed(tmp_path: Path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"batch_size": 46}, "45 images to train on and 5 to measure on; a batch needs 46"),
+        ({"batch_size": 46}, "45 images to train on and 5 to measure on; a batch needs 46 \\(--batch-size"),
         ({"dev": "tiles"}, r"images of \(3, 32, 32\), those to train on are \(1, 8, 8\)"),
         ({"dev": "nothing"}, "no such folder or file"),
     ],

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from kexue.cli.console import err, out, quiet
+from kexue.cli.inputs import look_for
 
 
 def doctor(
@@ -25,6 +26,7 @@ def doctor(
 
     Example: `kexue doctor train.jsonl dev.jsonl test.jsonl`
     """
+    look_for(*files)
     from kexue.extraction.doctor import examine, render
     from kexue.extraction.formats import read_documents
     from kexue.files import refuse_inputs, write_json

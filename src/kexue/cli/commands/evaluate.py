@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from kexue.cli.console import err, out, quiet
+from kexue.cli.inputs import look_for, look_for_model
 
 GENERATORS = "Options for generators"
 
@@ -82,6 +83,9 @@ def evaluate(
 
     Example: `kexue evaluate runs/digits digits --neighbours near.png --likelihood 64`
     """
+    if not Path(model).is_file():
+        look_for_model(model)
+    look_for(data, features)
     from kexue.diffusion.checkpoint import holds_generator
     from kexue.files import refuse_inputs
     from kexue.training.recipe import parse_assignments

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from kexue.cli.console import err, out, quiet
+from kexue.cli.inputs import look_for, look_for_model
 
 
 def export(
@@ -27,6 +28,8 @@ def export(
 
     Example: `kexue export runs/mine runs/mine-int8 --int8 --dev dev.jsonl`
     """
+    look_for_model(model)
+    look_for(dev)
     from kexue.errors import OptionError
     from kexue.extraction.formats import read_documents
     from kexue.pipelines.export import export_extractor

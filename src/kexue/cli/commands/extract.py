@@ -21,6 +21,7 @@ from kexue.cli.bulk import (
     choose_engine,
 )
 from kexue.cli.console import err, quiet, say
+from kexue.cli.inputs import look_for, look_for_model
 
 if TYPE_CHECKING:
     from kexue.pipelines.bulk_extraction import ExtractionOptions
@@ -56,6 +57,7 @@ def extract(
     compile: Annotated[
         bool, typer.Option("--compile", help="Compile the encoder first, for about a minute; then it runs faster.")
     ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a finished OUTPUT file.")] = False,
     engine: EngineName = "plain",
     workers: Workers = None,
     cpus_per_worker: CpusPerWorker = 1,
@@ -73,7 +75,10 @@ def extract(
 
     Example: `kexue extract runs/mine texts/ --output facts/ --engine ray --workers 8`
     """
-    from kexue.errors import DataError, OptionError
+    look_for_model(model)
+    look_for(input)
+    from kexue.errors import OptionError
+    from kexue.pipelines.bulk import check_output
     from kexue.pipelines.bulk_extraction import ExtractionOptions
     from kexue.pipelines.pieces import is_bulk
     from kexue.pipelines.reading import MAX_CHARACTERS
@@ -88,17 +93,19 @@ def extract(
     if input is not None and (shards or is_bulk(input)):
         if output is None:
             raise OptionError(f"{input}: shards are written to a folder: name it with --output FOLDER")
+        if overwrite:
+            raise OptionError(f"{output}: --overwrite is for one file; remove a folder of shards to begin it anew")
         _to_folder(model, input, output, options, shard_size, chosen)
         return
     if shards:
         raise OptionError("shards need an INPUT file, folder or pattern, and --output FOLDER")
-    if input is not None and not input.is_file():
-        raise DataError("there is no such file", path=input)
+    if input is not None and output is not None:
+        check_output(input, output, overwrite=overwrite)
     extractor = options.load(model, device)
     if input is None or output is None:
         _to_stdout(extractor, input, batch_tokens)
     else:
-        _to_file(extractor, input, output, batch_tokens)
+        _to_file(extractor, input, output, batch_tokens, overwrite=overwrite)
 
 
 def _to_stdout(extractor: Extractor, input: Path | None, batch_tokens: int | None) -> None:
@@ -110,9 +117,10 @@ def _to_stdout(extractor: Extractor, input: Path | None, batch_tokens: int | Non
         extract_stream(extractor, documents, sys.stdout.buffer, chunk=chunk, batch_tokens=batch_tokens)
 
 
-def _to_file(extractor: Extractor, input: Path, output: Path, batch_tokens: int | None) -> None:
+def _to_file(extractor: Extractor, input: Path, output: Path, batch_tokens: int | None, *, overwrite: bool) -> None:
     from kexue.pipelines.bulk import Progress as Done
-    from kexue.pipelines.bulk import extract_file
+    from kexue.pipelines.bulk import extract_file, kept
+    from kexue.pipelines.extractor import CHUNK
 
     with Progress(
         TextColumn("extracting"),
@@ -131,7 +139,18 @@ def _to_file(extractor: Extractor, input: Path, output: Path, batch_tokens: int 
             if not err.is_terminal:
                 err.print(f"{done.documents} documents", highlight=False)
 
-        count = extract_file(extractor, input, output, report=report, batch_tokens=batch_tokens)
+        try:
+            count = extract_file(
+                extractor, input, output, report=report, batch_tokens=batch_tokens, overwrite=overwrite
+            )
+        except KeyboardInterrupt:
+            done = kept(output)
+            say(
+                f"interrupted: {done} documents are kept beside {output}, and the same command goes on from there"
+                if done
+                else f"interrupted: nothing is kept yet, because {CHUNK} documents at a time are done and written"
+            )
+            raise
     err.print(f"{count} documents -> {output}", highlight=False, markup=False)
 
 

@@ -9,6 +9,7 @@ import typer
 
 from kexue.cli.bulk import CpusPerWorker, EngineName, GpusPerWorker, ShardProgress, ShardSize, Workers, choose_engine
 from kexue.cli.console import err, out, quiet
+from kexue.cli.inputs import look_for_model
 
 if TYPE_CHECKING:
     from kexue.pipelines.bulk_drawing import DrawingOptions
@@ -53,6 +54,7 @@ def generate(
 
     Example: `kexue generate runs/digits --num 100000 --output images/ --engine ray --workers 8`
     """
+    look_for_model(model)
     from itertools import cycle, islice
 
     from kexue.diffusion.configuration import part_from_json

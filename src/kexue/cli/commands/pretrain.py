@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from kexue.cli.console import err, out, quiet
+from kexue.cli.inputs import look_for
 
 
 def pretrain(
@@ -61,6 +62,7 @@ def pretrain(
 
     Then: `kexue train train.jsonl --encoder runs/encoder --output runs/mine`
     """
+    look_for(*texts, dev)
     from kexue.training.pretraining.recipe import PretrainingRecipe
     from kexue.training.pretraining.run import pretrain as run
     from kexue.training.processes import is_first_process

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from kexue.cli.console import err, quiet
+from kexue.cli.inputs import look_for_model
 
 
 def serve(
@@ -43,7 +44,10 @@ def serve(
     Example: `kexue serve demo/model --port 8000`
     """
     from kexue.errors import OptionError
+    from kexue.pipelines.hub import named_model
 
+    for argument in models:
+        look_for_model(named_model(argument)[1])
     quiet()
     try:
         from kexue.server.app import create_app

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from kexue.cli.console import err, out, quiet
+from kexue.cli.inputs import look_for, look_for_model
 
 
 def suggest(
@@ -37,6 +38,8 @@ def suggest(
 
     Then annotate, export the project as JSON, and: `kexue convert export.json more.jsonl`
     """
+    look_for_model(model)
+    look_for(pool, *(known or ()))
     from kexue.files import refuse_inputs
     from kexue.pipelines.extractor import Extractor
     from kexue.pipelines.suggestions import read_pool, write_suggestions

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from kexue.cli.console import err, out, quiet
+from kexue.cli.inputs import look_for
 
 
 def train(
@@ -63,6 +64,7 @@ def train(
 
     Example: `kexue train pictures/ --output runs/pictures --epochs 200 --set preset=small --set size=32`
     """
+    look_for(data, dev)
     from kexue.training.job import choose_job
     from kexue.training.processes import is_first_process
     from kexue.training.recipe import parse_assignments

@@ -96,7 +96,12 @@ def _common_form(
     _refuse_empty(source, list(sizes), skipped)
     if size is None and len(sizes) > 1:
         seen = ", ".join(f"{height} x {width} ({count:,})" for (height, width), count in sizes.most_common(3))
-        raise DataError(f"images have {len(sizes):,} sizes, such as {seen}: say which size to use", path=source.name)
+        height, width = sizes.most_common(1)[0][0]
+        raise DataError(
+            f"images have {len(sizes):,} sizes, such as {seen}: say which size to use, in a training for example with "
+            f"--set size={height if height == width else f'[{height},{width}]'}",
+            path=source.name,
+        )
     return ImageForm(size or next(iter(sizes)), mode or ("L" if grey else "RGB"), background)
 
 

@@ -11,7 +11,8 @@ import codecs
 import gzip
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from kexue.extraction.formats import (
 from kexue.extraction.formats.source import Sample, parse_value, read_records, read_text
 
 _HEAD = 1 << 16  # bytes of a file that detection looks at
+_LOOKED_AT = 10  # records of a file whose first one is of no format
 
 
 @dataclass(frozen=True)
@@ -98,26 +100,47 @@ FORMATS: dict[str, Format] = {
 def detect(path: str | Path) -> str:
     """The name of the format of a file or folder: the first of `FORMATS` that recognises its first record.
 
-    Raises `DataError` where none does.
+    Raises `DataError` where none does: with the line where the beginning of the file is damaged.
     """
     path = Path(path)
-    name = recognise(path)
+    sample = _sample(path)
+    name = _recognise(sample)
     if name is not None:
         return name
     if not path.is_dir():
-        read_text(path)  # says so if the file is absent, empty or not UTF-8
-    record = _sample(path).record
+        _refuse_damaged(sample)
+    record = sample.record
     keys = f"; its first record has the keys {sorted(record)}" if isinstance(record, dict) else ""
-    raise DataError(f"has none of the formats {', '.join(_readable())}{keys}; name one with --from", path=path)
+    raise DataError(
+        f"has none of the formats {', '.join(_readable())}{keys}; name one with --format (`kexue convert` has --from)",
+        path=path,
+    )
 
 
 def recognise(path: Path) -> str | None:
     """As `detect`, but None where no format knows the file, which may then be anything and as large as it likes."""
-    sample = _sample(path)
+    return _recognise(_sample(path))
+
+
+def _recognise(sample: Sample) -> str | None:
     for format in FORMATS.values():
         if format.detect is not None and format.detect(sample):
             return format.name
     return None
+
+
+def _refuse_damaged(sample: Sample) -> None:
+    """Raise what is wrong with a file that no format knows, where records or lines behind its first one tell."""
+    path = sample.path
+    read_text(path)  # says so if the file is absent, empty or not UTF-8
+    if _begins_with_object(sample.head):
+        later = (replace(sample, record=record) for _, record in islice(read_records(path), _LOOKED_AT))
+        names = map(_recognise, later)
+    else:
+        names = iter(["conll"] if conll.resembles(sample.head) else [])
+    name = next(filter(None, names), None)
+    if name is not None:
+        read_documents(path, name)
 
 
 def read_documents(path: str | Path, format: str | None = None) -> Reading:
@@ -132,7 +155,14 @@ def read_documents(path: str | Path, format: str | None = None) -> Reading:
     name = format or detect(path)
     read = FORMATS[name].read
     assert read is not None
-    documents = list(read(path))
+    try:
+        documents = list(read(path))
+    except DataError as error:
+        found = None if format is None else recognise(path)
+        if found is None or found == format:
+            raise
+        hint = f"; it was to be read as {format}, but {path.name} looks like {found}"
+        raise DataError(f"{error.reason}{hint}", path=error.path, line=error.line) from None
     if not documents:
         raise DataError(f"holds no documents (read as {name})", path=path)
     return Reading(documents, name, path)
@@ -192,13 +222,17 @@ def _head(path: Path) -> str:
 
 def _first_record(head: str, path: Path) -> Any:
     """The first JSON object of a file: of its array, of its first line, or the whole of it; else None."""
-    text = head.lstrip().removeprefix("[").lstrip()
-    if not text.startswith("{"):
+    if not _begins_with_object(head):
         return None
     try:
-        return parse_value(text)[0]
+        return parse_value(head, head.index("{"))[0]
     except ValueError:
         return _first_of_whole(path)
+
+
+def _begins_with_object(head: str) -> bool:
+    """Whether a file begins as one of JSON records does."""
+    return head.lstrip().removeprefix("[").lstrip().startswith("{")
 
 
 def _first_of_whole(path: Path) -> Any:

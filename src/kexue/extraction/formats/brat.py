@@ -41,10 +41,12 @@ def detect(sample: Sample) -> bool:
 def read(path: Path) -> Iterator[Document]:
     """Documents of a folder and all below it, in the order of their names, or of one .txt or .ann path.
 
-    A text without .ann is read as one without annotation. Raises `DataError` with path and line for a line of
-    another shape or one that refers to nothing, and for an .ann without its text.
+    A text of a folder without .ann is read as one without annotation. Raises `DataError` with path and line for a
+    line of another shape or one that refers to nothing, for an .ann without its text, and for any other file.
     """
     if not path.is_dir():
+        if path.exists() and not detect(Sample(path, "", None)):
+            raise DataError("is no folder, and no .txt or .ann file with the other beside it", path=path)
         yield _document(path.with_suffix(".txt"), path.stem)
         return
     texts = {file.with_suffix(".txt") for ending in ("*.txt", "*.ann") for file in path.rglob(ending)}

@@ -13,8 +13,10 @@ from typing import Any
 
 from kexue.errors import DataError
 from kexue.extraction.document import Document, Span, Unaligned
-from kexue.extraction.formats.records import field, of_kind, read_each
+from kexue.extraction.formats.records import field, of_kind, read_each, refuse_strangers
 from kexue.extraction.formats.source import Sample
+
+_KNOWN = ("id", "text", "label")
 
 
 def detect(sample: Sample) -> bool:
@@ -36,6 +38,7 @@ def read(path: Path) -> Iterator[Document]:
 
 
 def _document(record: dict[str, Any]) -> Document:
+    refuse_strangers(record, ("label",), _KNOWN)
     identity = record.get("id")
     document = Document(field(record, "text", str), id=None if identity is None else str(identity))
     try:

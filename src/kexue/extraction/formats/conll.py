@@ -54,6 +54,12 @@ def detect(sample: Sample) -> bool:
         return False
 
 
+def resembles(head: str) -> bool:
+    """Whether most lines of a text end in a tag, even if `detect` refuses others."""
+    rows = [line.split() for line in head.split("\n") if line.strip()]
+    return sum(len(cells) > 1 and TAG.fullmatch(cells[-1]) is not None for cells in rows) * 2 > len(rows)
+
+
 def read(path: Path) -> Iterator[Document]:
     """One document per sentence; raises `DataError` with the line of a row that does not fit the others."""
     sentences = _sentences(read_text(path).split("\n"))

@@ -31,7 +31,7 @@ from kexue.extraction.formats.offsets import (
     to_utf16,
     utf16_units,
 )
-from kexue.extraction.formats.records import field, optional, read_each
+from kexue.extraction.formats.records import field, optional, read_each, refuse_strangers
 from kexue.extraction.formats.source import Sample
 from kexue.extraction.formats.standoff import UNTYPED, End, mentions, numbered, place, relate
 from kexue.files import atomic_write
@@ -77,6 +77,7 @@ def write(documents: Iterable[Document], path: Path) -> None:
 
 def _document(record: dict[str, Any]) -> Document:
     text = field(record, "data" if "data" in record and "text" not in record else "text", str)
+    refuse_strangers(record, _SPANS, (*_READ, "Comments"))
     kept = {key: record[key] for key in ("events", "unaligned") if record.get(key)}
     document = Document.from_json({"text": text, "meta": optional(record, "meta", dict, {}), **kept})
     identity = record.get("id", record.get("doc_id"))

@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from kexue.extraction.document import Argument, Document, Event, Span, Unaligned
-from kexue.extraction.formats.records import field, has_objects, identifier, of_kind, optional, read_each, rest
+from kexue.extraction.formats.records import (
+    field,
+    has_objects,
+    identifier,
+    of_kind,
+    optional,
+    read_each,
+    refuse_strangers,
+    rest,
+)
 from kexue.extraction.formats.source import Sample
 
 _KNOWN = ("id", "text", "event_list")
@@ -32,6 +41,7 @@ def read(path: Path) -> Iterator[Document]:
 
 
 def _document(record: dict[str, Any]) -> Document:
+    refuse_strangers(record, ("event_list",), _KNOWN)
     document = Document(field(record, "text", str), id=identifier(record, "id"), meta=rest(record, _KNOWN))
     for item in optional(record, "event_list", list, []):
         event = of_kind(item, dict, "an item of 'event_list'")

@@ -3,26 +3,25 @@
     {"text": "Aspirin caused a rash.", "entities": [{"start": 0, "end": 7, "label": "drug"}], "relations": []}
 
 docs/document.schema.json describes it; `Document.to_json` and `from_json` are the two directions. A key
-that is not a field goes to `meta`, unless it resembles a field: "entites" is a mistake that would lose all
-gold, so it is refused.
+that is not a field goes to `meta`, unless it resembles a field, or holds a list or an object where nothing is
+annotated: "entites" and "spans" are mistakes that would lose all gold, so they are refused.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from kexue.errors import DataError
-from kexue.extraction.document import Document
-from kexue.extraction.formats.records import has_objects, read_each
+from kexue.extraction.document import Document, resembling
+from kexue.extraction.formats.records import has_objects, read_each, refuse_strangers, strangers
 from kexue.extraction.formats.source import Sample
 from kexue.files import atomic_write
 
 FIELDS = ("id", "text", "entities", "relations", "events", "unaligned", "meta")
-_LIKENESS = 0.8  # of a mistyped key, as difflib measures it: "entites" 0.93, "relation" 0.94; "texture" is 0.73
+_GOLD = ("entities", "relations", "events", "unaligned")
 
 
 def detect(sample: Sample) -> bool:
@@ -34,9 +33,8 @@ def detect(sample: Sample) -> bool:
     record = sample.record
     if not isinstance(record, dict) or not isinstance(record.get("text"), str):
         return False
-    gold = [key for key in ("entities", "relations", "events", "unaligned") if record.get(key) is not None]
-    bare = not any(isinstance(value, list | dict) for key, value in record.items() if key not in FIELDS)
-    return all(has_objects(record, key) for key in gold) if gold else bare
+    gold = [key for key in _GOLD if record.get(key) is not None]
+    return all(has_objects(record, key) for key in gold) if gold else not strangers(record, FIELDS)
 
 
 def read(path: Path) -> Iterator[Document]:
@@ -52,11 +50,16 @@ def write(documents: Iterable[Document], path: Path) -> None:
 
 
 def from_record(record: dict[str, Any]) -> Document:
+    """The document of one record.
+
+    Raises `DataError` (without path and line) for a wrong one, also where gold may be under a key that is no field.
+    """
     extra = {key: value for key, value in record.items() if key not in FIELDS}
     for key in extra:
-        close = get_close_matches(key.lower(), FIELDS, n=1, cutoff=_LIKENESS)
-        if close:
-            raise DataError(f"has a key {key!r}; is {close[0]!r} meant? (anything of your own can go into 'meta')")
+        meant = resembling(key, FIELDS)
+        if meant:
+            raise DataError(f"has a key {key!r}; is {meant!r} meant? (anything of your own can go into 'meta')")
     document = Document.from_json(record)
+    refuse_strangers(record, _GOLD, FIELDS)
     document.meta = extra | document.meta
     return document

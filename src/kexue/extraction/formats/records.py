@@ -85,6 +85,25 @@ def rest(record: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
     return {key: value for key, value in record.items() if key not in known}
 
 
+def strangers(record: Mapping[str, Any], known: Collection[str]) -> list[str]:
+    """The keys beside those known that hold a list or an object, which may be gold in a form that is not known."""
+    return [key for key, value in record.items() if key not in known and isinstance(value, list | dict)]
+
+
+def refuse_strangers(record: Mapping[str, Any], gold: Collection[str], known: Collection[str]) -> None:
+    """Raise `DataError` for a record that has none of the keys of gold and strangers in their place.
+
+    A record that has neither is a text without annotation.
+    """
+    found = strangers(record, known)
+    if found and not any(record.get(key) is not None for key in gold):
+        own = " (anything of your own can go into 'meta')" if "meta" in known else ""
+        raise DataError(
+            f"the record has no {' or '.join(map(repr, gold))}, but {found[0]!r}, which is not read: "
+            f"annotations in it would be lost{own}"
+        )
+
+
 def has_rows(record: Any, key: str) -> bool:
     """Whether `record[key]` is a list of lists (an empty list counts); for `detect`."""
     value = record.get(key) if isinstance(record, dict) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
 import zlib
@@ -39,16 +40,33 @@ def read_text(path: Path) -> str:
 
 def decode_utf8(data: bytes, path: str | Path, *, line: int = 1) -> str:
     """Bytes of a file, from this line on, as text without a byte-order mark; raises `DataError` with the line."""
+    name = Path(path).name
+    utf16 = _utf16(data) if line == 1 else None
+    if utf16 is not None:
+        raise DataError(
+            f"is UTF-16 and not UTF-8; convert it first: iconv -f {utf16} -t UTF-8 {name} > utf8-{name}",
+            path=path,
+            line=line,
+        )
     try:
         return data.decode("utf-8-sig" if line == 1 else "utf-8")
     except UnicodeDecodeError as error:
-        name = Path(path).name
         raise DataError(
             f"is not UTF-8 (byte 0x{data[error.start]:02x}); convert it first, for Chinese text often with: "
             f"iconv -f GB18030 -t UTF-8 {name} > utf8-{name}",
             path=path,
             line=line + data.count(b"\n", 0, error.start),
         ) from None
+
+
+def _utf16(data: bytes) -> str | None:
+    """What iconv calls the encoding of bytes in UTF-16, by their mark or by the zeros of its ASCII; None for others."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "UTF-16"
+    for name, zeros, others in (("UTF-16LE", data[1:8:2], data[:8:2]), ("UTF-16BE", data[:8:2], data[1:8:2])):
+        if len(zeros) > 1 and not any(zeros) and all(others):
+            return name
+    return None
 
 
 def open_bytes(path: Path) -> IO[bytes]:

@@ -152,6 +152,8 @@ def _constrain(schema: Schema, recipe: ExtractionRecipe) -> Schema:
             schema,
             relation_types=tuple(replace(item, subject_types=(), object_types=()) for item in schema.relation_types),
         )
-    return schema.with_constraints(
-        {name: item.model_dump(exclude_none=True) for name, item in recipe.constraints.items()}
-    )
+    constraints = {name: item.model_dump(exclude_none=True) for name, item in recipe.constraints.items()}
+    try:
+        return schema.with_constraints(constraints)
+    except SchemaError as error:
+        raise SchemaError(f"{recipe.source}: constraints: {error}") from None

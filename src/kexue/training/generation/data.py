@@ -55,7 +55,7 @@ def _check(train: ImageSet, dev: ImageSet, recipe: GenerationRecipe) -> None:
     if len(train) < recipe.batch_size or not len(dev):
         raise DataError(
             f"has {len(train):,} images to train on and {len(dev):,} to measure on; a batch needs {recipe.batch_size} "
-            "(batch_size) and a measure at least 1",
+            "(--batch-size, in a recipe batch_size) and a measure at least 1",
             path=recipe.train,
         )
     if (train.shape, train.scale) != (dev.shape, dev.scale):

@@ -20,6 +20,7 @@ from kexue.errors import DataError, OptionError, unknown
 from kexue.extraction.formats import FORMATS, read_documents, recognise
 from kexue.extraction.formats.records import field, of_kind
 from kexue.extraction.formats.source import decode_utf8, parse_json, reason
+from kexue.files import refuse_absent
 
 SAMPLE = 1 << 20
 """Characters of plain text that are looked at for blank lines."""
@@ -62,8 +63,7 @@ class Texts:
 
 
 def _files(path: Path) -> list[Path]:
-    if not path.exists():
-        raise DataError("there is no such file or folder", path=path)
+    refuse_absent([path])
     if not path.is_dir() or recognise(path) is not None:
         return [path]
     files = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
