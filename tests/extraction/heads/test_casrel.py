@@ -7,9 +7,11 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from kexue.extraction.decoding import Bounds
 from kexue.extraction.heads.casrel import VARIANTS, Added, CasRel, Modulated, Subjects, Tagging
 from kexue.extraction.links import Links, SpanLabels
-from tests.extraction.heads.test_contract import DIM, SCHEMA, padded, texts_of
+from kexue.extraction.reach import Reach
+from tests.extraction.heads.test_contract import DIM, SCHEMA, new_head, padded, scored, texts_of
 
 SUBJECTS = Subjects(torch.tensor([0, 0, 2]), torch.tensor([1, 3, 0]), torch.tensor([2, 3, 1]))
 
@@ -97,6 +99,23 @@ def test_training_on_one_subject_is_on_average_training_on_all_of_a_text():
         one = torch.stack([head.train().loss(hidden, mask, targets) - spans for _ in range(400)])
     assert len(one.round(decimals=3).unique(dim=0)) == 4  # either subject of either text
     assert_close(2 * one.mean(0), both, rtol=0.02, atol=0.0)
+
+
+@torch.no_grad()
+def test_an_object_of_no_triple_within_reach_is_no_span_and_makes_none_surer():
+    head, (hidden, mask) = new_head("casrel"), padded(texts_of(14), 14)
+    numbers, parts = torch.tensor([[0] * 5 + [1] * 9]), torch.tensor([[0] * 2 + [1] * 12])
+    reach = Reach(sentence_distance=0, numbers=numbers, parts=parts)
+    (tagged, _), (spans, triples) = (
+        scored(head.decode(hidden, mask, bounds=Bounds(10**6, 0, budget, 0), reach=reach)[0]) for budget in (0, 10**6)
+    )
+    surest = {}
+    for (_, _, object_), scores in triples.items():
+        surest[object_] = max(surest.get(object_, -torch.inf), *[min(scores)])
+    expected = {span: max(tagged.get(span, -torch.inf), surest.get(span, -torch.inf)) for span in {**tagged, **surest}}
+    assert spans == pytest.approx(expected) and surest.keys() - tagged.keys()
+    anywhere = scored(head.decode(hidden, mask, bounds=Bounds(10**6, 0, 10**6, 0))[0])[0]
+    assert spans.keys() < anywhere.keys()
 
 
 def test_the_published_variants_are_named():
