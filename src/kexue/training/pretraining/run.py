@@ -11,12 +11,10 @@ from rich.console import Console
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
-from kexue import manifest
-from kexue.cards import write_new_card
+from kexue.cards import model_folder
 from kexue.encoders.loading import position_limit, quiet_transformers
 from kexue.encoders.masked_lm import load_masked_lm
 from kexue.encoders.tokenization import TextTokenizer
-from kexue.files import atomic_folder
 from kexue.manifest import MANIFEST
 from kexue.ops.device import choose_device
 from kexue.provenance import describe_origin
@@ -136,9 +134,6 @@ def _finish(
     model: PreTrainedModel = trainer.accelerator.unwrap_model(trainer.model).eval()
     model.config.sparse_prediction = False
     model.config.dtype = None
-    with atomic_folder(recipe.output / ".writing") as partial_folder, quiet_transformers():
-        model.save_pretrained(partial_folder, safe_serialization=True)
-        tokenizer.save_pretrained(partial_folder)
     metrics = {
         "dev": trainer.best_measure(),
         "guess": trainer.guess,
@@ -146,8 +141,9 @@ def _finish(
         "training_seconds": seconds,
     }
     content = {"kind": KIND, "recipe": recipe.to_json(), "metrics": metrics, "provenance": origin}
-    manifest.install(recipe.output / ".writing", recipe.output, content, FORMAT)
-    write_new_card(recipe.output)
+    with model_folder(recipe.output, content, FORMAT) as folder, quiet_transformers():
+        model.save_pretrained(folder, safe_serialization=True)
+        tokenizer.save_pretrained(folder)
     forget(recipe.output)
     budget_file(recipe.output).unlink(missing_ok=True)
     if recipe.cache is None:
