@@ -33,7 +33,7 @@ from kexue.training.extraction.dataset import ExtractionDataset
 from kexue.training.extraction.recipe import ExtractionRecipe
 from kexue.training.extraction.trainer import ExtractionTrainer
 from kexue.training.memory import CONTENT, forget, refuse_finished
-from kexue.training.network import checkpoint_activations, choose_attention, default_learning_rate
+from kexue.training.network import choose_attention, default_learning_rate, enable_gradient_checkpointing
 
 FLOOR = -3.0  # scores above it are candidates when confidences and thresholds are chosen
 
@@ -112,7 +112,7 @@ def build_model(
     )
     model = ExtractionModel(config, encoder).to(choose_device(recipe.device))
     if recipe.gradient_checkpointing:
-        checkpoint_activations(encoder)
+        enable_gradient_checkpointing(encoder)
     return model
 
 

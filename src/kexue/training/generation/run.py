@@ -53,7 +53,7 @@ def make_trainer(
     num_classes = data.num_classes if recipe.conditional else 0
     network = DENOISERS[recipe.network].preset(recipe.preset, data.train.shape, num_classes, recipe.dropout)
     if recipe.gradient_checkpointing:
-        network.checkpoint_gradients()
+        network.gradient_checkpointing_enable()
     model = GenerationModel(network.to(choose_device(recipe.device)), recipe)
     return GenerationTrainer(model, data, recipe, callbacks)
 

@@ -20,7 +20,7 @@ from kexue.ops.device import choose_device
 from kexue.provenance import describe_origin
 from kexue.training.course import begin, carry_out, first_voice
 from kexue.training.memory import forget, refuse_finished
-from kexue.training.network import checkpoint_activations, choose_attention, default_learning_rate
+from kexue.training.network import choose_attention, default_learning_rate, enable_gradient_checkpointing
 from kexue.training.pretraining.budget import budget_file, with_epochs
 from kexue.training.pretraining.data import PretrainingData, forget_corpus, load_pretraining_data
 from kexue.training.pretraining.dataset import Batches, text_lengths
@@ -104,7 +104,7 @@ def _prepare(model: PreTrainedModel, recipe: PretrainingRecipe) -> None:
             if isinstance(module, nn.Dropout):
                 module.p = recipe.dropout
     if recipe.gradient_checkpointing:
-        checkpoint_activations(model)
+        enable_gradient_checkpointing(model)
 
 
 def default_warmup(model: PreTrainedModel) -> float:
