@@ -19,12 +19,12 @@ from kexue.cards import writing
 from kexue.encoders.windows import collate
 from kexue.errors import CheckpointError
 from kexue.extraction.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from kexue.extraction.decision import Calibration, Decision
+from kexue.extraction.decision import Confidence, Decision
 from kexue.extraction.model import ExtractionConfig, ExtractionModel
 from kexue.manifest import MANIFEST
 from tests.extraction.tiny import SCHEMA, TEXTS, tiny_checkpoint
 
-DECISION = Decision(-3.0, Calibration(1.5, 0.5, -1.0), entity_threshold=0.4, thresholds={"born in": 0.7})
+DECISION = Decision(-3.0, Confidence(1.5, 0.5, -1.0), entity_threshold=0.4, thresholds={"born in": 0.7})
 
 
 @pytest.fixture

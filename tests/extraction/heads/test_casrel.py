@@ -8,7 +8,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from kexue.extraction.decoding import Bounds
-from kexue.extraction.heads.casrel import VARIANTS, Added, CasRel, Modulated, Subjects, Tagging
+from kexue.extraction.heads.casrel import VARIANTS, Added, CasRel, Modulated, Subjects, TagRule
 from kexue.extraction.links import Links, SpanLabels
 from kexue.extraction.reach import Reach
 from tests.extraction.heads.test_contract import DIM, SCHEMA, new_head, padded, scored, texts_of
@@ -19,20 +19,20 @@ SUBJECTS = Subjects(torch.tensor([0, 0, 2]), torch.tensor([1, 3, 0]), torch.tens
 @pytest.mark.parametrize("power", [1, 2, 4])
 def test_a_power_of_the_sigmoid_has_the_logit_of_its_probability(power: int):
     x = torch.linspace(-8, 8, 33, dtype=torch.double)
-    assert_close(Tagging(power).logits(x).sigmoid(), x.sigmoid() ** power)
+    assert_close(TagRule(power).logits(x).sigmoid(), x.sigmoid() ** power)
 
 
 @pytest.mark.parametrize("x", [-200.0, 200.0])
 def test_a_power_of_a_very_sure_sigmoid_keeps_its_gradient(x: float):
     sure = torch.tensor(x, requires_grad=True)
-    logit = Tagging(4).logits(sure)
+    logit = TagRule(4).logits(sure)
     logit.backward()
     assert logit.isfinite() and sure.grad == pytest.approx(1.0 if x > 0 else 4.0)
 
 
 def test_scores_are_above_0_where_probabilities_are_above_their_thresholds():
     x = torch.randn(2, 50)
-    start, end = Tagging(2, 0.6, 0.3).scores(x)
+    start, end = TagRule(2, 0.6, 0.3).scores(x)
     assert torch.equal(start > 0, x[0].sigmoid() ** 2 > 0.6)
     assert torch.equal(end > 0, x[1].sigmoid() ** 2 > 0.3)
 
@@ -119,6 +119,6 @@ def test_an_object_of_no_triple_within_reach_is_no_span_and_makes_none_surer():
 
 
 def test_the_published_variants_are_named():
-    assert VARIANTS["su2020"].spans == Tagging(2, 0.6, 0.5) and VARIANTS["su2020"].objects.power == 4
+    assert VARIANTS["su2020"].spans == TagRule(2, 0.6, 0.5) and VARIANTS["su2020"].objects.power == 4
     assert VARIANTS["wei2020"].telling is Added and VARIANTS["wei2020"].one_subject
     assert not VARIANTS["all"].one_subject

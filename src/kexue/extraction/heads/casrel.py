@@ -93,7 +93,7 @@ class Added(nn.Module):
 
 
 @dataclass(frozen=True)
-class Tagging:
+class TagRule:
     """A tag is given with probability sigmoid(x)^power, and taken above the threshold of its kind."""
 
     power: int = 1
@@ -119,14 +119,14 @@ class Variant:
     """One form of the method: how the subject is told, how spans and objects are tagged, what a step trains on."""
 
     telling: type[Modulated] | type[Added]
-    spans: Tagging = Tagging()
-    objects: Tagging = Tagging()
+    spans: TagRule = TagRule()
+    objects: TagRule = TagRule()
     one_subject: bool = False
 
 
 VARIANTS = {
     "all": Variant(Modulated),
-    "su2020": Variant(Modulated, Tagging(2, 0.6, 0.5), Tagging(4, 0.6, 0.5), one_subject=True),
+    "su2020": Variant(Modulated, TagRule(2, 0.6, 0.5), TagRule(4, 0.6, 0.5), one_subject=True),
     "wei2020": Variant(Added, one_subject=True),
 }
 """Ours trains on all gold subjects; the second is bert4keras's example of 2020, the third the paper."""
