@@ -58,12 +58,10 @@ class GeneratorHost(Host[Drawing, Pixels]):
 
     def __init__(self, name: str, generator: Generator, *, latency: float) -> None:
         self.generator = generator
-        super().__init__(name, Batcher(self._draw_all, _cost, budget=latency, rate=100.0, largest=1))
+        super().__init__(name, Batcher(self._draw, _cost, budget=latency, rate=100.0, largest=1))
 
-    def _draw_all(self, drawings: list[Drawing]) -> list[Pixels]:
-        return [self._draw(drawing) for drawing in drawings]
-
-    def _draw(self, drawing: Drawing) -> Pixels:
+    def _draw(self, batch: list[Drawing]) -> list[Pixels]:
+        (drawing,) = batch
         images = self.generator.sample(
             drawing.num,
             sampler=drawing.sampler,
@@ -72,7 +70,7 @@ class GeneratorHost(Host[Drawing, Pixels]):
             condition=drawing.condition,
             callback=drawing.follow,
         )
-        return self.generator.pixels(images)
+        return [self.generator.pixels(images)]
 
     def grid(self, images: Tensor) -> str:
         """Images as the `data:` address of one PNG."""
