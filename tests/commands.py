@@ -1,15 +1,12 @@
-"""The command line inside the test's own process: arguments and stdin in; exit code, stdout and stderr out."""
+"""The command line inside the test's own process: arguments and stdin in; exit code, stdout and stderr out.
+
+The fixture `kexue` calls it.
+"""
 
 from __future__ import annotations
 
-import io
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import pytest
-
-from kexue.cli.main import main
 
 
 @dataclass(frozen=True)
@@ -30,19 +27,3 @@ class Outcome:
 
 
 Command = Callable[..., Outcome]
-
-
-@pytest.fixture
-def kexue(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Command:
-    def run(*arguments: object, stdin: bytes = b"") -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["kexue", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        written = capsysbinary.readouterr()
-        return Outcome(code, written.out.decode(), written.err.decode())
-
-    return run

@@ -11,7 +11,7 @@ import pytest
 from kexue.extraction.checkpoint import load_checkpoint
 from kexue.extraction.formats import read_documents
 from kexue.files import digest
-from tests.cli.conftest import Command
+from tests.commands import Command
 from tests.training.tiny import read_json, save_data, save_encoder, sentences
 
 COMMANDS = (
