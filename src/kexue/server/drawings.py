@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from kexue.diffusion.images.pixels import Pixels
-from kexue.diffusion.images.writing import arrange_grid, as_picture
+from kexue.diffusion.images.writing import arrange_grid, as_png
 from kexue.diffusion.randomness import seeded
 from kexue.diffusion.samplers import SAMPLERS, Sampler
 from kexue.diffusion.sampling import Progress
@@ -98,6 +97,4 @@ def _cost(drawing: Drawing) -> float:
 
 def png_address(picture: Pixels) -> str:
     """uint8[h, w, c] as the `data:` address of a PNG."""
-    buffer = io.BytesIO()
-    as_picture(picture).save(buffer, format="PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return "data:image/png;base64," + base64.b64encode(as_png(picture)).decode()
