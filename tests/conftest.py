@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -15,6 +17,8 @@ import jaxtyping
 import pytest
 from filelock import FileLock
 from jaxtyping import install_import_hook
+
+from tests.commands import Command, Outcome
 
 if TYPE_CHECKING:
     from kexue.pipelines.extractor import Extractor
@@ -95,6 +99,25 @@ def extractor(fitted: Path) -> Extractor:
 def gold(fitted: Path) -> Path:
     """The sentences that it knows."""
     return fitted.parent / "gold.jsonl"
+
+
+@pytest.fixture
+def kexue(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Command:
+    """The command line, called in this process."""
+    from kexue.cli.main import main
+
+    def run(*arguments: object, stdin: bytes = b"") -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["kexue", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        written = capsysbinary.readouterr()
+        return Outcome(code, written.out.decode(), written.err.decode())
+
+    return run
 
 
 @pytest.fixture(scope="session")

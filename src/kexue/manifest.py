@@ -17,6 +17,7 @@ from kexue.foreign import check_links, stays_inside
 from kexue.version import __version__
 
 MANIFEST = "kexue.json"
+WRITING = ".writing"  # in a folder: the files of a model of which the manifest was not written yet
 
 
 def install(partial: Path, folder: Path, content: dict[str, Any], version: tuple[int, int]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kexue.benchmarks.thresholds import WAYS, Candidates, _splits, compare, counted, f1, main
-from kexue.extraction.decision import Calibration, Judged
+from kexue.extraction.decision import Confidence, Judged
 
 
 def judged(scores: list[float], correct: list[bool], gold: int) -> Judged:
@@ -32,7 +32,7 @@ def test_f1_counts_gold_that_no_candidate_has():
 
 def test_counting_takes_the_best_point_of_what_it_sees():
     seen = judged([3.0, 2.0, 1.0, -1.0], [True, True, False, False], 2)
-    calibration = Calibration.fit(seen.scores, seen.correct)
+    calibration = Confidence.fit(seen.scores, seen.correct)
     assert f1(counted(calibration, seen, seen), seen) == 100
 
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from kexue.benchmarks.registry import BENCHMARKS
-from tests.cli.conftest import Command
+from tests.commands import Command
 
 
 def test_the_benchmarks_are_listed_with_their_peers(kexue: Command):

@@ -16,7 +16,7 @@ from kexue.extraction.formats import read_documents
 from kexue.files import digest
 from kexue.pipelines import bulk
 from kexue.pipelines.extractor import Extractor
-from tests.cli.conftest import Command
+from tests.commands import Command
 from tests.training.tiny import read_json, save_data, save_encoder, sentences
 
 COMMANDS = (

@@ -9,7 +9,7 @@ import pytest
 from kexue.diffusion.checkpoint import load_generator
 from kexue.diffusion.denoisers import DENOISERS
 from kexue.diffusion.images import read_images
-from tests.cli.conftest import Command
+from tests.commands import Command
 from tests.training.generation.tiny import TinyGAU, save_digits, values
 from tests.training.tiny import read_json
 

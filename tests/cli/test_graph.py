@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Command
+from tests.commands import Command
 from tests.integrations.graph.samples import document, write
 
 A, B = ("Aspirin", "drug"), ("rash", "effect")

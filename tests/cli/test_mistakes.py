@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kexue.cli import commands, console
-from tests.cli.conftest import Command
+from tests.commands import Command
 from tests.training.tiny import save_encoder
 
 

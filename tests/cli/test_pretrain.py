@@ -10,7 +10,7 @@ import pytest
 from kexue.encoders.gau import PRESETS
 from kexue.encoders.loading import load_encoder
 from kexue.files import digest
-from tests.cli.conftest import Command
+from tests.commands import Command
 from tests.training.pretraining.tiny import SIZES, english, save_texts
 
 SMALL = ["--encoder", "gau-tiny", "--batch-size", "4", "--device", "cpu"]

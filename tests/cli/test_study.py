@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kexue.studies import STUDIES
-from tests.cli.conftest import Command
+from tests.commands import Command
 
 
 def test_without_a_name_the_studies_are_listed(kexue: Command):

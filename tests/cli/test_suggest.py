@@ -10,7 +10,7 @@ import pytest
 from kexue.extraction.formats import read_documents
 from kexue.integrations.label_studio import Project
 from kexue.training.extraction.data import load_training_data
-from tests.cli.conftest import Command
+from tests.commands import Command
 from tests.training.tiny import read_json, sentences, tiny_recipe
 
 

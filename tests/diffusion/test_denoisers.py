@@ -198,7 +198,7 @@ def test_checkpointed_gradients_are_the_same(kind: str):
         torch.manual_seed(0)
         network = moved(DENOISERS[kind].preset("tiny", SHAPE)).train()
         if checkpointed:
-            network.checkpoint_gradients()
+            network.gradient_checkpointing_enable()
         network(images(), torch.tensor([0.2, 0.9])).square().sum().backward()
         gradients.append([parameter.grad for parameter in network.parameters()])
     torch.testing.assert_close(gradients[1], gradients[0])

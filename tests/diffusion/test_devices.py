@@ -20,13 +20,16 @@ from kexue.diffusion.metrics import Moments, frechet_distance, kernel_distance, 
 from kexue.diffusion.prediction import PARAMETERIZATIONS, V
 from kexue.diffusion.randomness import seeded, standard_normal
 from kexue.diffusion.samplers import DDIM, SAMPLERS, Adaptive, Heun, measure_uncertainty
-from kexue.diffusion.sampling import sample
+from kexue.diffusion.sampling import follow, sample, walk
 from kexue.diffusion.schedules import SCHEDULES, DiscreteBetas, LinearVP
 from kexue.diffusion.trace import Hutchinson
 from tests.training.generation.tiny import SIZES
+from tests.waits import Waits
 
 LINEAR = LinearVP()
 DENOISE = answer(LINEAR, 0.25, mean=0.3)
+AHEAD = sorted(name for name, kind in SAMPLERS.items() if kind is not Adaptive)
+"""The samplers whose steps are known before the first one."""
 
 
 def noise(num: int = 3) -> Tensor:
@@ -131,8 +134,20 @@ def test_a_metric_of_images_is_the_same_on_every_device(metric: str, device: str
     assert tuple(there) == pytest.approx(tuple(METRICS[metric](generated, real)))
 
 
+@pytest.mark.parametrize("parameterization", PARAMETERIZATIONS)
+@pytest.mark.parametrize("name", AHEAD)
+@torch.no_grad()
+def test_no_step_asks_what_a_tensor_holds_whatever_the_network_predicts(name: str, parameterization: str):
+    sampler = SAMPLERS[name]()
+    denoise = NetworkDenoiser(lambda x, t: 0.1 * x, LINEAR, PARAMETERIZATIONS[parameterization]())
+    steps = sampler.plan(LINEAR, torch.linspace(1, 0.01, 5, dtype=torch.float64))
+    with Waits() as waits:
+        last = follow(walk(denoise, sampler, steps, noise(), seeded(range(3))), steps, None)
+    assert waits.count == 0 and last.isfinite().all()
+
+
 @pytest.mark.gpu
-@pytest.mark.parametrize("name", sorted(set(SAMPLERS) - {name for name, kind in SAMPLERS.items() if kind is Adaptive}))
+@pytest.mark.parametrize("name", AHEAD)
 def test_no_step_of_a_sampler_waits_for_the_device(cuda: str, name: str):
     made = network().to(cuda)
     denoise = NetworkDenoiser(made, LINEAR, V())

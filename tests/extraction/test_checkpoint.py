@@ -15,16 +15,16 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from kexue import manifest
+from kexue.cards import writing
 from kexue.encoders.windows import collate
 from kexue.errors import CheckpointError
-from kexue.extraction import checkpoint as module
 from kexue.extraction.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from kexue.extraction.decision import Calibration, Decision
+from kexue.extraction.decision import Confidence, Decision
 from kexue.extraction.model import ExtractionConfig, ExtractionModel
 from kexue.manifest import MANIFEST
 from tests.extraction.tiny import SCHEMA, TEXTS, tiny_checkpoint
 
-DECISION = Decision(-3.0, Calibration(1.5, 0.5, -1.0), entity_threshold=0.4, thresholds={"born in": 0.7})
+DECISION = Decision(-3.0, Confidence(1.5, 0.5, -1.0), entity_threshold=0.4, thresholds={"born in": 0.7})
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_a_model_replaces_another_in_its_folder(folder: Path):
 
 @pytest.mark.parametrize(
     ("owner", "place"),
-    [(module, "atomic_folder"), (manifest, "write_json"), (manifest, "digest")],
+    [(writing, "atomic_folder"), (manifest, "write_json"), (manifest, "digest")],
     ids=lambda it: str(it),
 )
 def test_a_model_that_could_not_be_written_is_not_taken_for_the_old_one(

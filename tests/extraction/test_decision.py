@@ -7,8 +7,8 @@ import pytest
 
 from kexue.extraction.decision import (
     GRID,
-    Calibration,
-    Counts,
+    Confidence,
+    CountsAbove,
     Decision,
     Judged,
     best_threshold,
@@ -37,34 +37,34 @@ def judged(confidence: list[float], correct: list[bool], label: list[int], gold:
 
 def test_the_default_confidence_is_one_half_where_the_weakest_score_is_zero():
     scores = np.array([[0.0, 5.0, 9.0, 1.0], [1.0, 5.0, 9.0, 1.0], [-1.0, 5.0, 9.0, 1.0]])
-    np.testing.assert_allclose(Calibration()(scores), 1 / (1 + np.exp(-2 * np.array([0.0, 1.0, -1.0]))))
+    np.testing.assert_allclose(Confidence()(scores), 1 / (1 + np.exp(-2 * np.array([0.0, 1.0, -1.0]))))
 
 
 def test_fitting_recovers_the_law_that_the_outcomes_were_drawn_from():
     scores, correct = simulated(20_000, (0.7, 0.4, -0.5), seed=0)
-    fitted = Calibration.fit(scores, correct)
+    fitted = Confidence.fit(scores, correct)
     assert (fitted.weakest, fitted.mean, fitted.bias) == pytest.approx((0.7, 0.4, -0.5), abs=0.08)
 
 
 def test_fitting_lowers_the_calibration_error_on_other_data():
     scores, correct = simulated(2_000, (0.4, 0.0, -1.0), seed=1)
     fresh, truth = simulated(5_000, (0.4, 0.0, -1.0), seed=2)
-    before = expected_calibration_error(Calibration()(fresh), truth)
-    after = expected_calibration_error(Calibration.fit(scores, correct)(fresh), truth)
+    before = expected_calibration_error(Confidence()(fresh), truth)
+    after = expected_calibration_error(Confidence.fit(scores, correct)(fresh), truth)
     assert before > 0.15
     assert after < 0.03
 
 
 def test_a_better_score_never_lowers_the_confidence():
     scores, correct = simulated(3_000, (1.0, -0.8, 0.0), seed=3)
-    fitted = Calibration.fit(scores, correct)
+    fitted = Confidence.fit(scores, correct)
     assert fitted.weakest >= 0
     assert fitted.mean >= 0
 
 
 @pytest.mark.parametrize("correct", [[], [True] * 4, [False] * 4])
 def test_without_both_outcomes_the_default_stays(correct):
-    assert Calibration.fit(np.zeros((len(correct), 4)), np.array(correct, dtype=bool)) == Calibration()
+    assert Confidence.fit(np.zeros((len(correct), 4)), np.array(correct, dtype=bool)) == Confidence()
 
 
 def f1(accepted: np.ndarray, correct: np.ndarray, gold: int) -> float:
@@ -134,7 +134,7 @@ def test_a_threshold_for_a_wanted_precision_reaches_it_and_is_the_lowest_that_do
     confidence = np.linspace(0.02, 0.98, 2_000)
     correct = np.random.default_rng(5).random(2_000) < confidence
     data = judged(confidence.tolist(), correct.tolist(), [0] * 2_000, [1_000])
-    chosen = thresholds_for_precision(Counts.of(confidence, data), 0.9)[0]
+    chosen = thresholds_for_precision(CountsAbove.of(confidence, data), 0.9)[0]
     assert correct[confidence >= chosen].mean() >= 0.9
     assert correct[confidence >= chosen - 0.02].mean() < 0.9
 
@@ -142,7 +142,7 @@ def test_a_threshold_for_a_wanted_precision_reaches_it_and_is_the_lowest_that_do
 def test_a_precision_that_is_out_of_reach_takes_the_strictest_threshold():
     confidence = np.array([0.9, 0.95])
     data = judged([0.9, 0.95], [False, False], [0, 0], [2])
-    assert thresholds_for_precision(Counts.of(confidence, data), 0.9)[0] == GRID[-1]
+    assert thresholds_for_precision(CountsAbove.of(confidence, data), 0.9)[0] == GRID[-1]
 
 
 @pytest.mark.parametrize("gold", [[0, 0], [3, 2]])

@@ -11,7 +11,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from kexue.encoders.tokenization import Tokens
 from kexue.extraction import decoding
@@ -24,6 +23,7 @@ from kexue.extraction.schema import RelationType, Schema
 from kexue.layers.global_pointer import EfficientGlobalPointer, GlobalPointer
 from kexue.layers.token_pair_scores import FactorizedScores, LinkScores, PairScores
 from tests.reference.decoding import all_spans, all_triples
+from tests.waits import Waits
 
 
 @dataclass(frozen=True, eq=False)
@@ -377,20 +377,6 @@ def test_symmetric_and_inverse_relations_are_learnt_in_both_directions():
     }
     links = LinkEncoder(schema)(Document("abc abc", [], [Relation(a, "spouse", b)]), tokens_of(2))
     assert sorted(links.starts) == [(0, 0, 1), (0, 1, 0)]
-
-
-class Waits(TorchDispatchMode):
-    """Counts the operations for whose result the host has to wait on a GPU."""
-
-    names = ("nonzero", "bincount", "_local_scalar_dense", "unique", "masked_select")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
-        self.count += any(name in function.overloadpacket.__name__ for name in self.names)
-        return function(*arguments, **(keywords or {}))
 
 
 @pytest.mark.parametrize("scorer", [EfficientGlobalPointer, GlobalPointer])

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from kexue.encoders.tokenization import Tokens
-from kexue.extraction.decision import Calibration, Decision
+from kexue.extraction.decision import Confidence, Decision
 from kexue.extraction.decoding import Candidates
 from kexue.extraction.document import Document, Relation, Span, Unaligned
 from kexue.extraction.inference import Found
@@ -114,6 +114,6 @@ def test_the_calibration_error_is_told_before_and_after():
     gold = Document(TEXT, [], [Relation(span(0), "p", span(1))])
     spans, triples = [(0, 0, 0), (1, 1, 1), (1, 2, 2)], [(0, 0, 1), (0, 0, 2)]
     judgement = judge([gold], [found(spans, triples, [0.0, 0.0])], ROLES)
-    errors = calibration_errors(judgement, Decision(relation=Calibration(0.0, 0.0, np.log(3.0))))
+    errors = calibration_errors(judgement, Decision(relation=Confidence(0.0, 0.0, np.log(3.0))))
     assert errors["relations"]["before"] == pytest.approx(0.0, abs=1e-9)  # says 0.5, half are right
     assert errors["relations"]["after"] == pytest.approx(0.25, abs=1e-9)  # says 0.75

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.cli.conftest import Command, kexue  # noqa: F401  (a fixture)
+from tests.commands import Command
 from tests.extraction.tiny import TEXTS
 from tests.server.running import running
 
@@ -50,7 +50,7 @@ def test_a_client_that_leaves_does_not_stop_the_service(model_folder: Path):
 def test_a_port_that_is_taken_and_a_folder_that_is_no_model_are_told_in_one_line(
     model_folder: Path,
     tmp_path: Path,
-    kexue: Command,  # noqa: F811
+    kexue: Command,
 ):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -65,7 +65,7 @@ def test_a_port_that_is_taken_and_a_folder_that_is_no_model_are_told_in_one_line
 def test_a_file_of_keys_is_read_line_by_line_and_must_hold_one(
     model_folder: Path,
     tmp_path: Path,
-    kexue: Command,  # noqa: F811
+    kexue: Command,
 ):
     (tmp_path / "keys").write_text("one\n\n two \n", encoding="utf-8")
     with running(str(model_folder), "--api-keys", str(tmp_path / "keys")) as service:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Command, kexue  # noqa: F401  (a fixture)
+from tests.commands import Command
 from tests.site.pages import PAGES, ROOT, Block, blocks, shell_lines, words
 
 RUNNABLE = [page for page in PAGES if any(block.run for block in blocks(page))]
@@ -49,7 +49,7 @@ def shorten(folder: Path) -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of tensorboard
 def test_a_page_runs_from_top_to_bottom(
     page: Path,
-    kexue: Command,  # noqa: F811
+    kexue: Command,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):

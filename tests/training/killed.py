@@ -11,7 +11,7 @@ import kexue.training.extraction.run as run_module
 import kexue.training.extraction.trainer as trainer_module
 import kexue.training.resumable as resumable_module
 from kexue import manifest as manifest_module
-from kexue.extraction import checkpoint as model_module
+from kexue.cards import writing as writing_module
 from kexue.training.extraction.recipe import ExtractionRecipe
 from tests.training.killing import PROCESSES, Moment, Places, keep_log, kill_at, run_apart
 
@@ -27,7 +27,7 @@ PLACES: Places = {
     "discard a checkpoint": (checkpoints_module, "_discard_all_but"),
     "load the best": (trainer_module.ExtractionTrainer, "load_best"),
     "decide": (run_module, "decide"),
-    "write the model": (model_module, "atomic_folder"),
+    "write the model": (writing_module, "atomic_folder"),
     "write the manifest": (manifest_module, "write_json"),
     "forget": (run_module, "forget"),
 }

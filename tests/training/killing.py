@@ -84,8 +84,8 @@ def keep_log(run_module: Any) -> None:
     """Keep what was logged beside the model, for it is not part of it."""
     finish = run_module._finish
 
-    def logged(recipe: Any, trainer: Any, *rest: Any) -> None:
+    def logged(recipe: Any, trainer: Any, *rest: Any, **others: Any) -> None:
         Path(f"{recipe.output}.log.json").write_text(json.dumps(trainer.state.log_history))
-        finish(recipe, trainer, *rest)
+        finish(recipe, trainer, *rest, **others)
 
     run_module._finish = logged

@@ -173,8 +173,7 @@ def _trainer(data: Path, precision: str, folder: Path, options: Namespace) -> Ex
         source="benchmark",
     )
     read = load_training_data(recipe)
-    trainer, _ = make_trainer(recipe, replace(read, dev=read.dev[:1]), Console(quiet=True))
-    return trainer
+    return make_trainer(recipe, replace(read, dev=read.dev[:1]), Console(quiet=True))
 
 
 if __name__ == "__main__":

@@ -238,8 +238,7 @@ def _trainer(precision: str, folder: Path, options: Namespace) -> ExtractionTrai
         source="benchmark",
     )
     data = load_training_data(recipe)
-    trainer, _ = make_trainer(recipe, replace(data, dev=data.dev[:1]), Console(quiet=True))
-    return trainer
+    return make_trainer(recipe, replace(data, dev=data.dev[:1]), Console(quiet=True))
 
 
 def _shares(report: Report, options: Namespace) -> None:

@@ -23,7 +23,7 @@ import numpy as np
 from kexue.benchmarks.measuring.options import bare_parser
 from kexue.benchmarks.measuring.report import Report
 from kexue.data import demo_path
-from kexue.extraction.decision import GRID, Bools, Calibration, Counts, Floats, Ints, Judged, best_thresholds
+from kexue.extraction.decision import GRID, Bools, Confidence, CountsAbove, Floats, Ints, Judged, best_thresholds
 from kexue.extraction.document import Document
 from kexue.extraction.formats import read_documents
 from kexue.extraction.inference import find_candidates
@@ -63,25 +63,25 @@ def find(extractor: Extractor, documents: Sequence[Document]) -> dict[str, Candi
     return {"entities": Candidates(entities), "relations": Candidates(relations)}
 
 
-def rule(calibration: Calibration, chosen_on: Judged, used_on: Judged) -> Bools:
+def rule(calibration: Confidence, chosen_on: Judged, used_on: Judged) -> Bools:
     """Which of the candidates `used_on` are reported, [n]; the calibration is fitted to the others."""
     return used_on.scores.min(1, initial=np.inf) > 0
 
 
-def counted(calibration: Calibration, chosen_on: Judged, used_on: Judged) -> Bools:
+def counted(calibration: Confidence, chosen_on: Judged, used_on: Judged) -> Bools:
     """The same, by the threshold that would have been best where it was chosen."""
-    counts = Counts.of(calibration(chosen_on.scores), chosen_on).pooled
+    counts = CountsAbove.of(calibration(chosen_on.scores), chosen_on).pooled
     of_thresholds = np.stack([counts.right[0], counts.found[0], np.broadcast_to(counts.gold, GRID.shape)], -1)
     return calibration(used_on.scores) >= GRID[f1_of(of_thresholds).argmax()]
 
 
-def expected(calibration: Calibration, chosen_on: Judged, used_on: Judged) -> Bools:
+def expected(calibration: Confidence, chosen_on: Judged, used_on: Judged) -> Bools:
     """The same, by the thresholds of `kexue train`."""
     thresholds = best_thresholds(calibration(chosen_on.scores), chosen_on)
     return calibration(used_on.scores) >= thresholds[used_on.label]
 
 
-WAYS: dict[str, Callable[[Calibration, Judged, Judged], Bools]] = {
+WAYS: dict[str, Callable[[Confidence, Judged, Judged], Bools]] = {
     "rule": rule,
     "counted": counted,
     "expected": expected,
@@ -99,7 +99,7 @@ def compare(candidates: Candidates, size: int, splits: int, seed: int) -> dict[s
     found: dict[str, list[float]] = {name: [] for name in WAYS}
     for first, others in _splits(len(candidates.by_text), size, splits, seed):
         chosen_on, used_on = candidates.of(first), candidates.of(others)
-        calibration = Calibration.fit(chosen_on.scores, chosen_on.correct)
+        calibration = Confidence.fit(chosen_on.scores, chosen_on.correct)
         for name, way in WAYS.items():
             found[name].append(f1(way(calibration, chosen_on, used_on), used_on))
     return {name: np.array(values) for name, values in found.items()}

@@ -6,17 +6,18 @@ card. What a person writes above or below our part stays, and so does what they 
 
 from kexue.cards.evaluations import add_evaluation, read_evaluations
 from kexue.cards.facts import Facts, dev_report, kind_of, read_facts
-from kexue.cards.readme import write_card, write_new_card
+from kexue.cards.readme import write_card
 from kexue.cards.template import provenance_lines
+from kexue.cards.writing import model_folder
 
 __all__ = [
     "Facts",
     "add_evaluation",
     "dev_report",
     "kind_of",
+    "model_folder",
     "provenance_lines",
     "read_evaluations",
     "read_facts",
     "write_card",
-    "write_new_card",
 ]

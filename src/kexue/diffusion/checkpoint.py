@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from kexue import manifest
-from kexue.cards import write_new_card
+from kexue.cards import model_folder
 from kexue.diffusion import diffusers_format
 from kexue.diffusion.configuration import part_from_json, part_to_json
 from kexue.diffusion.denoisers import DENOISERS, DenoisingNetwork, UNet
@@ -29,10 +29,9 @@ from kexue.diffusion.images import PixelScale
 from kexue.diffusion.prediction import EPS, PARAMETERIZATIONS, Parameterization
 from kexue.diffusion.schedules import SCHEDULES, LinearVP, Schedule
 from kexue.errors import CheckpointError, unknown
-from kexue.files import atomic_folder, digest, write_json
+from kexue.files import digest, write_json
 from kexue.foreign import check_links, check_numbers, filled_by, read_config, refusing, weight_files
 
-WRITING = ".writing"
 FORMAT = (1, 0)  # a folder with a higher first number is refused
 WEIGHTS = "model.safetensors"
 MOST_VALUES = 2**28  # in one image
@@ -57,9 +56,6 @@ class GeneratorCheckpoint:
 
 def save_generator(checkpoint: GeneratorCheckpoint, folder: str | Path) -> None:
     """Write all files beside their place, then move them in; the manifest comes last, and then the model card."""
-    folder = Path(folder)
-    with atomic_folder(folder / WRITING) as partial:
-        _write_network(checkpoint, partial)
     content = {
         "kind": "generator",
         "network": {"kind": checkpoint.network.kind, **_network_facts(checkpoint.network)},
@@ -71,8 +67,8 @@ def save_generator(checkpoint: GeneratorCheckpoint, folder: str | Path) -> None:
         "metrics": checkpoint.metrics,
         "provenance": checkpoint.provenance,
     }
-    manifest.install(folder / WRITING, folder, content, FORMAT)
-    write_new_card(folder)
+    with model_folder(folder, content, FORMAT) as partial:
+        _write_network(checkpoint, partial)
 
 
 def load_generator(folder: str | Path) -> GeneratorCheckpoint:
@@ -173,5 +169,5 @@ def _label_names(names: Any, num_classes: int) -> tuple[str, ...]:
 
 def _is_from_diffusers(folder: Path) -> bool:
     """Whether diffusers can read it, and it is not one of ours of which the manifest was not written yet."""
-    ours = (folder / WRITING).exists() or (folder / "training").exists()
+    ours = (folder / manifest.WRITING).exists() or (folder / "training").exists()
     return not ours and ((folder / diffusers_format.INDEX).exists() or (folder / "unet" / "config.json").exists())

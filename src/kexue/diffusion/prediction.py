@@ -28,8 +28,8 @@ from kexue.ops.precision import exact_dtype
 Number = float | Tensor
 
 
-class Row(NamedTuple):
-    """on_x_t * x_t + on_value * value."""
+class ValueRow(NamedTuple):
+    """A row of x_t and the value: on_x_t * x_t + on_value * value."""
 
     on_x_t: Number
     on_value: Number
@@ -62,11 +62,11 @@ class Parameterization(ABC):
     """Whether its error in x_0 stays within bounds as alpha goes to 0; where not, it is the output's times 1/alpha."""
 
     @abstractmethod
-    def x0_row(self, alpha: Number, sigma: Number) -> Row:
+    def x0_row(self, alpha: Number, sigma: Number) -> ValueRow:
         """x_0 from x_t and the value."""
 
     @abstractmethod
-    def eps_row(self, alpha: Number, sigma: Number) -> Row:
+    def eps_row(self, alpha: Number, sigma: Number) -> ValueRow:
         """eps from x_t and the value."""
 
     @abstractmethod
@@ -81,14 +81,14 @@ class Parameterization(ABC):
         """The value that is right for one x_0 and one eps: what a network is trained on."""
         return weighted(*self.weights(alpha, sigma), x0, eps)
 
-    def row(self, alpha: Number, sigma: Number, x0_weight: Number, eps_weight: Number) -> Row:
+    def row(self, alpha: Number, sigma: Number, x0_weight: Number, eps_weight: Number) -> ValueRow:
         """x0_weight * x_0 + eps_weight * eps as one row; any deterministic step is one."""
         if isinstance(x0_weight, float) and x0_weight == 0:
-            return Row(*(eps_weight * number for number in self.eps_row(alpha, sigma)))
+            return ValueRow(*(eps_weight * number for number in self.eps_row(alpha, sigma)))
         if isinstance(eps_weight, float) and eps_weight == 0:
-            return Row(*(x0_weight * number for number in self.x0_row(alpha, sigma)))
+            return ValueRow(*(x0_weight * number for number in self.x0_row(alpha, sigma)))
         x0, eps = self.x0_row(alpha, sigma), self.eps_row(alpha, sigma)
-        return Row(*(x0_weight * a + eps_weight * b for a, b in zip(x0, eps, strict=True)))
+        return ValueRow(*(x0_weight * a + eps_weight * b for a, b in zip(x0, eps, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -97,14 +97,14 @@ class Eps(Parameterization):
 
     knows_data_in_noise: ClassVar[bool] = False
 
-    def x0_row(self, alpha: Number, sigma: Number) -> Row:
+    def x0_row(self, alpha: Number, sigma: Number) -> ValueRow:
         """(x_t - sigma eps) / alpha."""
         _refuse_zero("alpha", alpha, "eps", "x0")
-        return Row(1 / alpha, -sigma / alpha)
+        return ValueRow(1 / alpha, -sigma / alpha)
 
-    def eps_row(self, alpha: Number, sigma: Number) -> Row:
+    def eps_row(self, alpha: Number, sigma: Number) -> ValueRow:
         """The value itself."""
-        return Row(0.0, 1.0)
+        return ValueRow(0.0, 1.0)
 
     def weights(self, alpha: Number, sigma: Number) -> tuple[Number, Number]:
         """0 and 1."""
@@ -115,14 +115,14 @@ class Eps(Parameterization):
 class X0(Parameterization):
     """The data. Says nothing about eps where sigma is 0."""
 
-    def x0_row(self, alpha: Number, sigma: Number) -> Row:
+    def x0_row(self, alpha: Number, sigma: Number) -> ValueRow:
         """The value itself."""
-        return Row(0.0, 1.0)
+        return ValueRow(0.0, 1.0)
 
-    def eps_row(self, alpha: Number, sigma: Number) -> Row:
+    def eps_row(self, alpha: Number, sigma: Number) -> ValueRow:
         """(x_t - alpha x_0) / sigma."""
         _refuse_zero("sigma", sigma, "x0", "eps")
-        return Row(1 / sigma, -alpha / sigma)
+        return ValueRow(1 / sigma, -alpha / sigma)
 
     def weights(self, alpha: Number, sigma: Number) -> tuple[Number, Number]:
         """1 and 0."""
@@ -133,15 +133,15 @@ class X0(Parameterization):
 class V(Parameterization):
     """v = alpha eps - sigma x_0 (Salimans and Ho 2022). Good at both ends."""
 
-    def x0_row(self, alpha: Number, sigma: Number) -> Row:
+    def x0_row(self, alpha: Number, sigma: Number) -> ValueRow:
         """(alpha x_t - sigma v) / (alpha^2 + sigma^2)."""
         norm = alpha * alpha + sigma * sigma
-        return Row(alpha / norm, -sigma / norm)
+        return ValueRow(alpha / norm, -sigma / norm)
 
-    def eps_row(self, alpha: Number, sigma: Number) -> Row:
+    def eps_row(self, alpha: Number, sigma: Number) -> ValueRow:
         """(sigma x_t + alpha v) / (alpha^2 + sigma^2)."""
         norm = alpha * alpha + sigma * sigma
-        return Row(sigma / norm, alpha / norm)
+        return ValueRow(sigma / norm, alpha / norm)
 
     def weights(self, alpha: Number, sigma: Number) -> tuple[Number, Number]:
         """-sigma and alpha."""
@@ -154,14 +154,14 @@ class Score(Parameterization):
 
     knows_data_in_noise: ClassVar[bool] = False
 
-    def x0_row(self, alpha: Number, sigma: Number) -> Row:
+    def x0_row(self, alpha: Number, sigma: Number) -> ValueRow:
         """(x_t + sigma^2 score) / alpha."""
         _refuse_zero("alpha", alpha, "score", "x0")
-        return Row(1 / alpha, sigma * sigma / alpha)
+        return ValueRow(1 / alpha, sigma * sigma / alpha)
 
-    def eps_row(self, alpha: Number, sigma: Number) -> Row:
+    def eps_row(self, alpha: Number, sigma: Number) -> ValueRow:
         """-sigma score."""
-        return Row(0.0, -sigma)
+        return ValueRow(0.0, -sigma)
 
     def weights(self, alpha: Number, sigma: Number) -> tuple[Number, Number]:
         """0 and -1 / sigma."""
@@ -185,15 +185,15 @@ class Preconditioned(Parameterization):
         """x_t / n."""
         return weighted(1 / self._norm(*levels.both), 0.0, x_t, x_t)
 
-    def x0_row(self, alpha: Number, sigma: Number) -> Row:
+    def x0_row(self, alpha: Number, sigma: Number) -> ValueRow:
         """(alpha d^2 x_t + sigma d n F) / n^2."""
         d, norm = self.data_std, self._norm(alpha, sigma)
-        return Row(alpha * (d * d) / (norm * norm), sigma * d / norm)
+        return ValueRow(alpha * (d * d) / (norm * norm), sigma * d / norm)
 
-    def eps_row(self, alpha: Number, sigma: Number) -> Row:
+    def eps_row(self, alpha: Number, sigma: Number) -> ValueRow:
         """(sigma x_t - alpha d n F) / n^2."""
         norm = self._norm(alpha, sigma)
-        return Row(sigma / (norm * norm), -alpha * self.data_std / norm)
+        return ValueRow(sigma / (norm * norm), -alpha * self.data_std / norm)
 
     def weights(self, alpha: Number, sigma: Number) -> tuple[Number, Number]:
         """sigma / (d n) and -alpha d / n."""
@@ -298,7 +298,7 @@ class Prediction:
         """x0_weight * x_0 + eps_weight * eps, as one row."""
         return self._apply(self.parameterization.row(self.alpha, self.sigma, x0_weight, eps_weight))
 
-    def _apply(self, row: Row) -> Tensor:
+    def _apply(self, row: ValueRow) -> Tensor:
         return weighted(*row, self.x_t, self.value)
 
 

@@ -6,6 +6,7 @@ Because states are gathered token by token, special tokens and padding can never
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -33,6 +34,7 @@ class WindowBatch:
         mask: True where a document has a token, but for those that stand for white space alone: no span begins
             or ends at them.
         sentences: the number of the sentence in which each token of each document stands, where that is known.
+        parts: the number of the part in which each token of each document is read, where there are several.
     """
 
     input_ids: Int[Tensor, "windows width"]
@@ -40,10 +42,11 @@ class WindowBatch:
     gather: Int[Tensor, "documents length"]
     mask: Bool[Tensor, "documents length"]
     sentences: Int[Tensor, "documents length"] | None = None
+    parts: Int[Tensor, "documents length"] | None = None
 
     def to(self, device: torch.device | str) -> WindowBatch:
         """The same batch on another device."""
-        fields = (self.input_ids, self.attention_mask, self.gather, self.mask, self.sentences)
+        fields = (self.input_ids, self.attention_mask, self.gather, self.mask, self.sentences, self.parts)
         return WindowBatch(*(None if field is None else field.to(device, non_blocking=True) for field in fields))
 
 
@@ -114,7 +117,7 @@ def collate(
     gather, _ = _pad(places, 0)
     mask, _ = _pad([_visible(document) for document in tokens], 0)
     numbers = None if sentences is None else _pad(sentences, 0)[0]
-    return WindowBatch(input_ids, attention_mask.long(), gather, mask.bool(), numbers)
+    return WindowBatch(input_ids, attention_mask.long(), gather, mask.bool(), numbers, _part_numbers(parts, tokens))
 
 
 def merge_windows(
@@ -122,6 +125,16 @@ def merge_windows(
 ) -> Float[Tensor, "documents length dim"]:
     """The states of each document's tokens in one row; meaningless where `batch.mask` is False."""
     return states.flatten(0, 1).index_select(0, batch.gather.flatten()).unflatten(0, batch.gather.shape)
+
+
+def _part_numbers(parts: Sequence[Sequence[int]], tokens: Sequence[Tokens]) -> Tensor | None:
+    """The number of the part of every token; None where all documents are read in one."""
+    if all(len(starts) == 1 for starts in parts):
+        return None
+    rows = [
+        [bisect_right(begins, place) for place in range(len(own))] for begins, own in zip(parts, tokens, strict=True)
+    ]
+    return _pad(rows, 0)[0]
 
 
 def _visible(tokens: Tokens) -> list[bool]:

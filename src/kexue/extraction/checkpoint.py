@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from kexue import manifest
-from kexue.cards import write_new_card
+from kexue.cards import model_folder
 from kexue.encoders.exported import ExportedEncoder
 from kexue.encoders.loading import check_fit, quiet_transformers
 from kexue.encoders.tokenization import TextTokenizer
@@ -28,7 +28,7 @@ from kexue.errors import CheckpointError, OptionError
 from kexue.extraction.decision import Decision
 from kexue.extraction.model import ExtractionConfig, ExtractionModel, encoder_config
 from kexue.extraction.schema import Schema
-from kexue.files import atomic_folder, digest
+from kexue.files import digest
 from kexue.foreign import check_numbers, filled_by, read_config, refusing, weight_files
 from kexue.manifest import MANIFEST
 
@@ -73,20 +73,20 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str | Path) -> None:
     """
     if checkpoint.exported:
         raise OptionError("an exported model cannot be saved: copy its folder, or export again what it was made from")
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with atomic_folder(folder / ".writing") as partial, quiet_transformers():
+    with model_folder(folder, describe(checkpoint), FORMAT) as partial, quiet_transformers():
         checkpoint.model.save_pretrained(partial, safe_serialization=True)
         checkpoint.tokenizer.save_pretrained(partial)
-    content = {
+
+
+def describe(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What the manifest of a folder says of it."""
+    return {
         "kind": KIND,
         "decision": checkpoint.decision.to_json(),
         "recipe": checkpoint.recipe,
         "metrics": checkpoint.metrics,
         "provenance": checkpoint.provenance,
     }
-    manifest.install(folder / ".writing", folder, content, FORMAT)
-    write_new_card(folder)
 
 
 def read_content(folder: Path) -> dict[str, Any]:

@@ -38,7 +38,7 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Calibration:
+class Confidence:
     """confidence = sigmoid(weakest * min(scores) + mean * mean(scores) + bias)."""
 
     weakest: float = 2.0
@@ -53,7 +53,7 @@ class Calibration:
         return _probability(logit)
 
     @classmethod
-    def fit(cls, scores: Floats, correct: Bools) -> Calibration:
+    def fit(cls, scores: Floats, correct: Bools) -> Confidence:
         """Maximum likelihood on candidates [n, terms] and whether each is right, with a weak prior on the default.
 
         A negative weight would let a better score lower the confidence; such a feature is left out.
@@ -105,8 +105,8 @@ class Decision:
     """
 
     floor: float = 0.0
-    entity: Calibration = field(default_factory=Calibration)
-    relation: Calibration = field(default_factory=Calibration)
+    entity: Confidence = field(default_factory=Confidence)
+    relation: Confidence = field(default_factory=Confidence)
     entity_threshold: float = DEFAULT_THRESHOLD
     thresholds: Mapping[str, float] = field(default_factory=dict)
     wanted: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -123,8 +123,8 @@ class Decision:
     def from_json(cls, record: Mapping[str, Any]) -> Decision:
         """Rebuild a decision from `to_json`; raises ValueError or TypeError for what is none."""
         values = dict(record)
-        values["entity"] = Calibration(**_numbers(values["entity"], -LARGEST, LARGEST))
-        values["relation"] = Calibration(**_numbers(values["relation"], -LARGEST, LARGEST))
+        values["entity"] = Confidence(**_numbers(values["entity"], -LARGEST, LARGEST))
+        values["relation"] = Confidence(**_numbers(values["relation"], -LARGEST, LARGEST))
         values["thresholds"] = _numbers(values.get("thresholds", {}), 0, 1)
         values["wanted"] = {
             str(float(precision)): _numbers(each, 0, 1) for precision, each in dict(values.get("wanted", {})).items()
@@ -159,7 +159,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Counts:
+class CountsAbove:
     """What each threshold would report: candidates and right ones [labels, thresholds], and the gold [labels]."""
 
     found: Floats
@@ -167,7 +167,7 @@ class Counts:
     gold: Floats
 
     @classmethod
-    def of(cls, confidence: Floats, judged: Judged) -> Counts:
+    def of(cls, confidence: Floats, judged: Judged) -> CountsAbove:
         """Count candidates by label and by the thresholds that their confidence reaches."""
         reached = np.searchsorted(GRID, confidence, side="right")  # the first so many thresholds
         shape = (len(judged.gold), len(GRID) + 1)
@@ -180,16 +180,20 @@ class Counts:
         return cls(tally(np.ones(len(cell))), tally(judged.correct.astype(np.float64)), judged.gold.astype(np.float64))
 
     @property
-    def pooled(self) -> Counts:
+    def pooled(self) -> CountsAbove:
         """All labels taken as one."""
-        return Counts(self.found.sum(0, keepdims=True), self.right.sum(0, keepdims=True), self.gold.sum(keepdims=True))
+        return CountsAbove(
+            self.found.sum(0, keepdims=True), self.right.sum(0, keepdims=True), self.gold.sum(keepdims=True)
+        )
 
     @property
-    def smoothed(self) -> Counts:
+    def smoothed(self) -> CountsAbove:
         """Each label with `PSEUDO_COUNT` gold facts more, which behave like the average of all labels."""
         pool = self.pooled
         share = PSEUDO_COUNT / max(float(pool.gold[0]), 1.0)
-        return Counts(self.found + share * pool.found, self.right + share * pool.right, self.gold + share * pool.gold)
+        return CountsAbove(
+            self.found + share * pool.found, self.right + share * pool.right, self.gold + share * pool.gold
+        )
 
 
 def best_threshold(confidence: Floats, gold: float) -> float:
@@ -240,7 +244,7 @@ def _log_odds(probability: Floats) -> Floats:
     return np.asarray(np.log(inside) - np.log1p(-inside))
 
 
-def thresholds_for_precision(counts: Counts, precision: float) -> Floats:
+def thresholds_for_precision(counts: CountsAbove, precision: float) -> Floats:
     """For each label the lowest threshold from which on dev precision is at least `precision`.
 
     Where no threshold reaches it the strictest one is taken.
@@ -253,10 +257,10 @@ def thresholds_for_precision(counts: Counts, precision: float) -> Floats:
 
 def decide(entities: Judged, relations: Judged, predicates: tuple[str, ...], *, floor: float) -> Decision:
     """Fit both calibrations and choose all thresholds on dev candidates."""
-    entity = Calibration.fit(entities.scores, entities.correct)
-    relation = Calibration.fit(relations.scores, relations.correct)
+    entity = Confidence.fit(entities.scores, entities.correct)
+    relation = Confidence.fit(relations.scores, relations.correct)
     relation_confidence = relation(relations.scores)
-    relation_counts = Counts.of(relation_confidence, relations)
+    relation_counts = CountsAbove.of(relation_confidence, relations)
     return Decision(
         floor=floor,
         entity=entity,

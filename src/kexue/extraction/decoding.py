@@ -64,14 +64,6 @@ class Candidates:
     triple_scores: Tensor
     cut: str = ""
 
-    def keep(self, spans: Bool[Tensor, " n"], triples: Bool[Tensor, " m"]) -> Candidates:
-        """These spans, and these triples as far as both of their ends stay."""
-        subject, predicate, object_ = self.triples.unbind(1)
-        triples = triples & spans[subject] & spans[object_]
-        row = spans.cumsum(0) - 1
-        kept = torch.stack((row[subject], predicate, row[object_]), 1)[triples]
-        return Candidates(self.spans[spans], self.span_scores[spans], kept, self.triple_scores[triples], self.cut)
-
 
 class Spans(NamedTuple):
     """The accepted spans of one text, still on the device that found them."""
@@ -96,18 +88,6 @@ class _Links(NamedTuple):
         """Whether spans of these labels may stand at the ends of these predicates."""
         return self.subjects[predicate, subject_label] & self.objects[predicate, object_label]
 
-    def near(self, text: int | Tensor, subject_start: Tensor, object_start: Tensor) -> Tensor:
-        """Whether two starts are near enough to be joined."""
-        apart = (subject_start - object_start).abs()
-        near = torch.ones_like(apart, dtype=torch.bool)
-        if self.reach.link_distance is not None:
-            near &= apart <= self.reach.link_distance
-        if self.reach.sentence_distance is not None and self.reach.numbers is not None:
-            numbers = self.reach.numbers
-            crossed = (numbers[text, subject_start] - numbers[text, object_start]).abs()
-            near &= crossed <= self.reach.sentence_distance
-        return near
-
 
 def decode(
     spans: PairScores,
@@ -128,7 +108,7 @@ def decode(
     bounds, reach = bounds or Bounds(), reach or Reach()
     subjects, objects = labels.subjects.to(mask.device), labels.objects.to(mask.device)
     links = _Links(starts, ends, subjects, objects, floor, reach)
-    found_spans = find_spans(spans, mask, floor, bounds, reach.span_width or mask.shape[1])
+    found_spans = find_spans(spans, mask, floor, bounds, reach)
     budgets = [bounds.max_relations(length) for length in mask.sum(1).tolist()]
     return [
         found
@@ -146,7 +126,7 @@ def decode_spans(
     reach: Reach | None = None,
 ) -> list[Candidates]:
     """Find the spans of each text whose scores exceed `floor`; nothing joins them."""
-    found = find_spans(spans, mask, floor, bounds or Bounds(), (reach or Reach()).span_width or mask.shape[1])
+    found = find_spans(spans, mask, floor, bounds or Bounds(), reach or Reach())
     return [candidates(each) for each in _on_cpu(found)]
 
 
@@ -161,15 +141,19 @@ def candidates(
 
 
 def find_spans(
-    scores: PairScores, mask: Bool[Tensor, "batch seq"], floor: float, bounds: Bounds, width: int
+    scores: PairScores, mask: Bool[Tensor, "batch seq"], floor: float, bounds: Bounds, reach: Reach
 ) -> list[Spans]:
-    """The best spans of each text, at most `width` tokens wide, whose scores exceed `floor`."""
+    """The best spans of each text, as far as the model looks, whose scores exceed `floor`."""
+    width = reach.span_width or mask.shape[1]
+    texts, tokens = (torch.arange(size, device=mask.device) for size in mask.shape)
     none = Spans(mask.new_zeros((0, 3), dtype=torch.long), mask.new_zeros(0, dtype=torch.float32))
     found = [none] * len(mask)
     budgets = [bounds.max_spans(length) for length in mask.sum(1).tolist()]
     for rows, columns in _blocks(len(mask), scores.num_labels, mask.shape[1], width):
         block = scores.block(rows, columns)
         pairs = (mask[:, rows, None] & mask[:, None, columns]).triu().tril(width - 1)  # both begin at the same token
+        if reach.parts is not None:
+            pairs &= reach.whole(texts[:, None, None], tokens[rows, None], tokens[columns])
         hits = (block > floor).logical_and_(pairs[:, None])
         # Starts before labels: in this order the spans of one block follow those of another.
         text, row, label, column = hits.transpose(1, 2).nonzero().unbind(1)
@@ -239,7 +223,8 @@ def _join_few(first: int, spans: Sequence[Spans], links: _Links) -> tuple[Sequen
     o_label, o_start, o_end = places[object_].unbind(1)
     start_scores = links.starts.pairs(text + first, s_start, o_start)
     end_scores = links.ends.pairs(text + first, s_end, o_end)
-    allowed = links.subjects.T[s_label] & links.objects.T[o_label] & links.near(text + first, s_start, o_start)[:, None]
+    near = links.reach.near(text + first, s_start, o_start)
+    allowed = links.subjects.T[s_label] & links.objects.T[o_label] & near[:, None]
     pair, predicate = ((torch.minimum(start_scores, end_scores) > links.floor) & allowed).nonzero().unbind(1)
     # Subjects before predicates before objects, as in a text that is joined by itself.
     order = ((subject[pair] * links.starts.num_labels + predicate) * len(places) + object_[pair]).argsort()
@@ -294,9 +279,8 @@ def _join(
     start_scores, end_scores = links.starts.at(text, s_start, o_start), links.ends.at(text, s_end, o_end)
     weakest = torch.minimum(start_scores, end_scores)
     # Subjects before predicates: in this order the triples of one block follow those of another.
-    hits = (
-        ((weakest > links.floor) & links.near(text, s_start[:, None], o_start)).transpose(0, 1).contiguous().nonzero()
-    )
+    near = links.reach.near(text, s_start[:, None], o_start)
+    hits = ((weakest > links.floor) & near).transpose(0, 1).contiguous().nonzero()
     row, predicate, column = hits.unbind(1)
     row, predicate, column = hits[links.allow(predicate, s_label[row], o_label[column])].unbind(1)
     s_score, o_score = spans.scores[subjects], spans.scores[objects]

@@ -6,7 +6,6 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
 from transformers import PretrainedConfig
 
 from kexue.encoders.tokenization import TextTokenizer, Tokens
@@ -77,8 +76,8 @@ def find_candidates(
         parts, numbers = zip(*(_sentences(texts[index], tokens[index], config) for index in batch), strict=True)
         windows = collate(own, tokenizer, window=config.window, overlap=config.overlap, parts=parts, sentences=numbers)
         found = model.extract(windows, floor=floor, bounds=bounds)
-        for index, starts, sentences, candidates in zip(batch, parts, numbers, found, strict=True):
-            yield Found(index, tokens[index], _within(candidates, starts, sentences, config.sentence_distance))
+        for index, candidates in zip(batch, found, strict=True):
+            yield Found(index, tokens[index], candidates)
 
 
 def _sentences(text: str, tokens: Tokens, config: PretrainedConfig) -> tuple[list[int], list[int]]:
@@ -91,15 +90,3 @@ def _sentences(text: str, tokens: Tokens, config: PretrainedConfig) -> tuple[lis
     starts = sentence_starts(text)
     begins = starts[:1] if config.sentences is None else part_starts(starts, config.sentences)
     return [bisect_left(tokens.starts, begin) for begin in begins], number_places(starts, tokens.starts)
-
-
-def _within(candidates: Candidates, parts: Sequence[int], sentences: Sequence[int], distance: int | None) -> Candidates:
-    """Without spans that reach into another part, and triples across more ends of sentences than the model looks."""
-    if distance is None or not len(candidates.spans):
-        return candidates
-    start, end = candidates.spans[:, 1:].T.contiguous()
-    begins = torch.tensor(parts)
-    whole = torch.searchsorted(begins, start, right=True) == torch.searchsorted(begins, end, right=True)
-    sentence = torch.tensor(sentences)[start]
-    subject, _, object_ = candidates.triples.unbind(1)
-    return candidates.keep(whole, (sentence[subject] - sentence[object_]).abs() <= distance)

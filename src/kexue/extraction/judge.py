@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kexue.extraction.decision import Calibration, Decision, Judged
+from kexue.extraction.decision import Confidence, Decision, Judged
 from kexue.extraction.document import Document
 from kexue.extraction.inference import Found
 from kexue.extraction.links import Labels, SpanLabels
@@ -78,7 +78,7 @@ def calibration_errors(judgement: Judgement, decision: Decision) -> dict[str, di
     return {
         kind: {
             when: expected_calibration_error(calibration(judged.scores), judged.correct)
-            for when, calibration in (("before", Calibration()), ("after", fitted))
+            for when, calibration in (("before", Confidence()), ("after", fitted))
         }
         for kind, judged, fitted in zip(
             judgement.kinds,

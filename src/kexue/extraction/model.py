@@ -145,7 +145,12 @@ class ExtractionModel(PreTrainedModel):
         """Spans and triples of each document whose scores all exceed `floor`."""
         batch, config = batch.to(self.device), self.config
         reach = Reach(
-            config.span_width, config.link_distance, config.sentence_distance, config.sentences, batch.sentences
+            config.span_width,
+            config.link_distance,
+            config.sentence_distance,
+            config.sentences,
+            batch.sentences,
+            batch.parts,
         )
         return self.head.decode(self.hidden_states(batch), batch.mask, floor=floor, bounds=bounds, reach=reach)
 

@@ -6,7 +6,7 @@ spans, the distance of relations, and how many ends of sentences they cross are 
 stored with the model.
 
 Nor does it read farther: an encoder that learnt on single sentences finds half as much in one of forty (docs/log.md),
-so a text of more sentences than it knows is encoded in parts. Spans and relations are still looked for in all of it.
+so a text of more sentences than it knows is encoded in parts. Spans lie in one of them; relations may join two.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import median_high
 
+import torch
 from torch import Tensor
 
 from kexue.extraction.document import Document
@@ -40,6 +41,25 @@ class Reach:
     """Sentences that are read together; a longer text is read in parts."""
     numbers: Tensor | None = field(default=None, compare=False)
     """Of the sentences in which the tokens of the texts at hand stand, long[batch, seq], where that is known."""
+    parts: Tensor | None = field(default=None, compare=False)
+    """The parts in which these tokens were read, long[batch, seq]; None: all in one."""
+
+    def near(self, text: int | Tensor, subject_start: Tensor, object_start: Tensor) -> Tensor:
+        """Whether a subject and an object that start at these tokens are near enough to be joined."""
+        apart = (subject_start - object_start).abs()
+        near = torch.ones_like(apart, dtype=torch.bool)
+        if self.link_distance is not None:
+            near &= apart <= self.link_distance
+        if self.sentence_distance is not None and self.numbers is not None:
+            crossed = (self.numbers[text, subject_start] - self.numbers[text, object_start]).abs()
+            near &= crossed <= self.sentence_distance
+        return near
+
+    def whole(self, text: int | Tensor, start: Tensor, end: Tensor) -> Tensor:
+        """Whether a span between these tokens lies in one part, so that its two ends have seen each other."""
+        if self.parts is None:
+            return torch.ones_like(start, dtype=torch.bool)
+        return self.parts[text, start] == self.parts[text, end]
 
     @classmethod
     def of(cls, annotated: Iterable[Links], documents: Sequence[Document] = ()) -> Reach:

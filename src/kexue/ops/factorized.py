@@ -27,9 +27,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from kexue.ops.logspace import segment_log1p_sum_exp
 from kexue.ops.masking import mask_pairs
-from kexue.ops.positives import Positives, distinct_positives
+from kexue.ops.positives import Positives, distinct_positives, positive_term
 from kexue.ops.precision import exact_dtype, without_autocast
 
 CHUNK = 2**18
@@ -153,7 +152,7 @@ class _FactorizedLoss(torch.autograd.Function):
         with without_autocast(shared):
             total, origin, sums, exact = _negatives(scores, positives)
         odds = total + origin.total()
-        positive, pulls = _positive_term(scores, positives)
+        positive, pulls = positive_term(scores.of_pairs(positives), positives, *total.shape)
         ctx.save_for_backward(shared, row, column, mask, *positives, pulls, total, odds, sums, exact)
         ctx.ordered = ordered
         return positive + torch.logaddexp(odds, torch.zeros_like(odds))
@@ -172,14 +171,6 @@ class _FactorizedLoss(torch.autograd.Function):
             gradients.add_rows(rows, (values - total[of_row]).exp_() * scale[of_row])
         gradients.add_pairs(positives, -pulls * grad[positives.batch, positives.label])
         return *gradients, None, None, None
-
-
-def _positive_term(scores: _Scores, positives: Positives) -> tuple[Tensor, Tensor]:
-    """log(1 + sum of exp(-s)) over the positives: [batch, num_labels], and how far each is pulled up: [n]."""
-    batch, _, num_labels = scores.row.shape
-    segments = positives.batch * num_labels + positives.label
-    terms, pulls = segment_log1p_sum_exp(-scores.of_pairs(positives), segments, batch * num_labels)
-    return terms.view(batch, num_labels), pulls
 
 
 def _negatives(scores: _Scores, positives: Positives) -> tuple[Tensor, _Origin, Tensor, Tensor]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from kexue.ops.logspace import segment_log1p_sum_exp
 
 
 class Positives(NamedTuple):
@@ -31,6 +33,15 @@ def distinct_positives(
     shape = (mask.shape[0], num_labels, mask.shape[1], mask.shape[1])
     # As one number each: torch sorts numbers some thirty times faster than rows.
     return Positives(*torch.unravel_index(torch.unique(_ravel(positives, shape)), shape))
+
+
+def positive_term(
+    scores: Float[Tensor, " n"], positives: Positives, batch: int, num_labels: int
+) -> tuple[Float[Tensor, "batch num_labels"], Float[Tensor, " n"]]:
+    """log(1 + sum of exp(-s)) over the positives, which have these scores s, and how far each is pulled up."""
+    segments = positives.batch * num_labels + positives.label
+    terms, pulls = segment_log1p_sum_exp(-scores, segments, batch * num_labels)
+    return terms.view(batch, num_labels), pulls
 
 
 def _ravel(rows: Int[Tensor, "n dims"], shape: tuple[int, ...]) -> Int[Tensor, " n"]:

@@ -18,8 +18,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from kexue.ops.logspace import log1p_sum_exp, segment_log1p_sum_exp
-from kexue.ops.positives import Positives, distinct_positives
+from kexue.ops.logspace import log1p_sum_exp
+from kexue.ops.positives import Positives, distinct_positives, positive_term
 from kexue.ops.precision import exact_dtype, without_autocast
 
 BLOCK = 2**19
@@ -98,7 +98,8 @@ class _ProductLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, mask: Tensor, ordered: bool, positives: Positives) -> Tensor:
         scores = _Scores(query, key, mask, ordered, positives)
-        negative, (positive, pulls) = _negative_term(scores), _positive_term(scores)
+        negative = _negative_term(scores)
+        positive, pulls = positive_term(scores.of_positives(), positives, *query.shape[:2])
         ctx.save_for_backward(query, key, mask, *positives, negative, pulls)
         ctx.ordered = ordered
         return positive + negative
@@ -114,14 +115,6 @@ class _ProductLoss(torch.autograd.Function):
         query_grad.index_put_((b, h, i), values * key[b, h, j], accumulate=True)
         key_grad.index_put_((b, h, j), values * query[b, h, i], accumulate=True)
         return query_grad, key_grad, None, None, None
-
-
-def _positive_term(scores: _Scores) -> tuple[Tensor, Tensor]:
-    """log(1 + sum of exp(-s)) over the positives: [batch, num_labels], and how far each is pulled up: [n]."""
-    batch, num_labels, _, _ = scores.query.shape
-    segments = scores.positives.batch * num_labels + scores.positives.label
-    terms, pulls = segment_log1p_sum_exp(-scores.of_positives(), segments, batch * num_labels)
-    return terms.view(batch, num_labels), pulls
 
 
 def _negative_term(scores: _Scores) -> Tensor:

@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kexue import manifest
-from kexue.cards import write_new_card
+from kexue.cards import model_folder
 from kexue.errors import OptionError
-from kexue.extraction.checkpoint import ENCODER, FORMAT, KIND, Checkpoint, load_checkpoint, load_exported
+from kexue.extraction.checkpoint import ENCODER, FORMAT, Checkpoint, describe, load_checkpoint, load_exported
 from kexue.extraction.decision import decide
 from kexue.extraction.document import Document
 from kexue.extraction.exported import write_exported
@@ -22,7 +21,6 @@ from kexue.extraction.judge import calibration_errors, judge
 from kexue.extraction.links import close_gold
 from kexue.extraction.metrics import evaluate
 from kexue.extraction.schema import Schema
-from kexue.files import atomic_folder
 from kexue.manifest import MANIFEST
 from kexue.pipelines.extractor import Extractor
 from kexue.pipelines.hub import local_folder
@@ -63,20 +61,11 @@ def export_extractor(
     source, folder = local_folder(model), Path(output)
     checkpoint = load_checkpoint(source)
     _refuse(checkpoint, source, folder, overwrite=overwrite)
-    with atomic_folder(folder / ".writing") as partial:
-        said = write_exported(checkpoint, partial, int8=int8)
+    content = describe(checkpoint)
+    with model_folder(folder, content, FORMAT) as partial:
+        said = content["exported"] = write_exported(checkpoint, partial, int8=int8)
         size = sum(path.stat().st_size for path in partial.glob(f"{ENCODER}*"))
-        content = {
-            "kind": KIND,
-            "decision": checkpoint.decision.to_json(),
-            "recipe": checkpoint.recipe,
-            "metrics": checkpoint.metrics,
-            "provenance": checkpoint.provenance,
-            "exported": said,
-        }
         before, after = _choose(checkpoint, partial, content, dev) if dev else ({}, {})
-    manifest.install(folder / ".writing", folder, content, FORMAT)
-    write_new_card(folder)
     return Exported(folder, said["precision"], said["difference"], size, before, after)
 
 

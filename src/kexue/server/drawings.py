@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from kexue.diffusion.images.pixels import Pixels
-from kexue.diffusion.images.writing import arrange_grid, as_picture
+from kexue.diffusion.images.writing import arrange_grid, as_png
 from kexue.diffusion.randomness import seeded
 from kexue.diffusion.samplers import SAMPLERS, Sampler
 from kexue.diffusion.sampling import Progress
@@ -58,12 +57,10 @@ class GeneratorHost(Host[Drawing, Pixels]):
 
     def __init__(self, name: str, generator: Generator, *, latency: float) -> None:
         self.generator = generator
-        super().__init__(name, Batcher(self._draw_all, _cost, budget=latency, rate=100.0, largest=1))
+        super().__init__(name, Batcher(self._draw, _cost, budget=latency, rate=100.0, largest=1))
 
-    def _draw_all(self, drawings: list[Drawing]) -> list[Pixels]:
-        return [self._draw(drawing) for drawing in drawings]
-
-    def _draw(self, drawing: Drawing) -> Pixels:
+    def _draw(self, batch: list[Drawing]) -> list[Pixels]:
+        (drawing,) = batch
         images = self.generator.sample(
             drawing.num,
             sampler=drawing.sampler,
@@ -72,7 +69,7 @@ class GeneratorHost(Host[Drawing, Pixels]):
             condition=drawing.condition,
             callback=drawing.follow,
         )
-        return self.generator.pixels(images)
+        return [self.generator.pixels(images)]
 
     def grid(self, images: Tensor) -> str:
         """Images as the `data:` address of one PNG."""
@@ -100,6 +97,4 @@ def _cost(drawing: Drawing) -> float:
 
 def png_address(picture: Pixels) -> str:
     """uint8[h, w, c] as the `data:` address of a PNG."""
-    buffer = io.BytesIO()
-    as_picture(picture).save(buffer, format="PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return "data:image/png;base64," + base64.b64encode(as_png(picture)).decode()

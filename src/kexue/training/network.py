@@ -14,7 +14,7 @@ def choose_attention(model: PreTrainedModel, device: torch.device) -> None:
         model.set_attn_implementation("eager")
 
 
-def checkpoint_activations(model: PreTrainedModel) -> None:
+def enable_gradient_checkpointing(model: PreTrainedModel) -> None:
     """Keep less for the backward pass and compute it again."""
     # The first name is that of transformers 5.20 and later, which warns at the other one.
     names = ("activation_checkpointing_enable", "gradient_checkpointing_enable")

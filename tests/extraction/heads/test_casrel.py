@@ -7,9 +7,11 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from kexue.extraction.heads.casrel import VARIANTS, Added, CasRel, Modulated, Subjects, Tagging
+from kexue.extraction.decoding import Bounds
+from kexue.extraction.heads.casrel import VARIANTS, Added, CasRel, Modulated, Subjects, TagRule
 from kexue.extraction.links import Links, SpanLabels
-from tests.extraction.heads.test_contract import DIM, SCHEMA, padded, texts_of
+from kexue.extraction.reach import Reach
+from tests.extraction.heads.test_contract import DIM, SCHEMA, new_head, padded, scored, texts_of
 
 SUBJECTS = Subjects(torch.tensor([0, 0, 2]), torch.tensor([1, 3, 0]), torch.tensor([2, 3, 1]))
 
@@ -17,20 +19,20 @@ SUBJECTS = Subjects(torch.tensor([0, 0, 2]), torch.tensor([1, 3, 0]), torch.tens
 @pytest.mark.parametrize("power", [1, 2, 4])
 def test_a_power_of_the_sigmoid_has_the_logit_of_its_probability(power: int):
     x = torch.linspace(-8, 8, 33, dtype=torch.double)
-    assert_close(Tagging(power).logits(x).sigmoid(), x.sigmoid() ** power)
+    assert_close(TagRule(power).logits(x).sigmoid(), x.sigmoid() ** power)
 
 
 @pytest.mark.parametrize("x", [-200.0, 200.0])
 def test_a_power_of_a_very_sure_sigmoid_keeps_its_gradient(x: float):
     sure = torch.tensor(x, requires_grad=True)
-    logit = Tagging(4).logits(sure)
+    logit = TagRule(4).logits(sure)
     logit.backward()
     assert logit.isfinite() and sure.grad == pytest.approx(1.0 if x > 0 else 4.0)
 
 
 def test_scores_are_above_0_where_probabilities_are_above_their_thresholds():
     x = torch.randn(2, 50)
-    start, end = Tagging(2, 0.6, 0.3).scores(x)
+    start, end = TagRule(2, 0.6, 0.3).scores(x)
     assert torch.equal(start > 0, x[0].sigmoid() ** 2 > 0.6)
     assert torch.equal(end > 0, x[1].sigmoid() ** 2 > 0.3)
 
@@ -99,7 +101,24 @@ def test_training_on_one_subject_is_on_average_training_on_all_of_a_text():
     assert_close(2 * one.mean(0), both, rtol=0.02, atol=0.0)
 
 
+@torch.no_grad()
+def test_an_object_of_no_triple_within_reach_is_no_span_and_makes_none_surer():
+    head, (hidden, mask) = new_head("casrel"), padded(texts_of(14), 14)
+    numbers, parts = torch.tensor([[0] * 5 + [1] * 9]), torch.tensor([[0] * 2 + [1] * 12])
+    reach = Reach(sentence_distance=0, numbers=numbers, parts=parts)
+    (tagged, _), (spans, triples) = (
+        scored(head.decode(hidden, mask, bounds=Bounds(10**6, 0, budget, 0), reach=reach)[0]) for budget in (0, 10**6)
+    )
+    surest = {}
+    for (_, _, object_), scores in triples.items():
+        surest[object_] = max(surest.get(object_, -torch.inf), *[min(scores)])
+    expected = {span: max(tagged.get(span, -torch.inf), surest.get(span, -torch.inf)) for span in {**tagged, **surest}}
+    assert spans == pytest.approx(expected) and surest.keys() - tagged.keys()
+    anywhere = scored(head.decode(hidden, mask, bounds=Bounds(10**6, 0, 10**6, 0))[0])[0]
+    assert spans.keys() < anywhere.keys()
+
+
 def test_the_published_variants_are_named():
-    assert VARIANTS["su2020"].spans == Tagging(2, 0.6, 0.5) and VARIANTS["su2020"].objects.power == 4
+    assert VARIANTS["su2020"].spans == TagRule(2, 0.6, 0.5) and VARIANTS["su2020"].objects.power == 4
     assert VARIANTS["wei2020"].telling is Added and VARIANTS["wei2020"].one_subject
     assert not VARIANTS["all"].one_subject

@@ -177,6 +177,42 @@ def test_nothing_wider_or_farther_than_the_reach_is_found(name: str):
 
 @every_head
 @torch.no_grad()
+def test_relations_across_more_ends_of_sentences_than_the_reach_are_not_found(name: str):
+    head = new_head(name)
+    hidden, mask = padded(texts_of(14), 14)
+    numbers = torch.tensor([[0] * 5 + [1] * 5 + [2] * 4])
+    anywhere, neighbours = (
+        scored(head.decode(hidden, mask, floor=-1.0, bounds=Bounds(10**6, 0, 10**6, 0), reach=reach)[0])[1]
+        for reach in (Reach(), Reach(sentence_distance=1, numbers=numbers))
+    )
+    crossed = {triple: abs(int(numbers[0, triple[0][1]] - numbers[0, triple[2][1]])) for triple in anywhere}
+    assert neighbours.keys() == {triple for triple, ends in crossed.items() if ends <= 1}
+    assert 2 in crossed.values() or not head.labels.predicates
+
+
+@every_head
+@torch.no_grad()
+def test_no_span_reaches_into_a_part_that_is_read_apart(name: str):
+    head, bounds = new_head(name), Bounds(10**6, 0, 10**6, 0)
+    hidden, mask = padded(texts_of(14, 9), 14)
+    together = [scored(found) for found in head.decode(hidden, mask, floor=-0.5, bounds=bounds)]
+    cut = next(start for _, start, end in together[0][0] if start < end)  # the next part begins inside a span
+    parts = torch.stack((torch.arange(14) > cut, torch.zeros(14))).long()
+    reach = Reach(parts=parts)
+    apart = [scored(found) for found in head.decode(hidden, mask, floor=-0.5, bounds=bounds, reach=reach)]
+
+    def whole(text: int, span: tuple[int, int, int]) -> bool:
+        return bool(parts[text, span[1]] == parts[text, span[2]])
+
+    for text, ((spans, triples), (own_spans, own_triples)) in enumerate(zip(together, apart, strict=True)):
+        ends = {span for subject, _, object_ in own_triples for span in (subject, object_)}
+        assert own_triples.keys() == {triple for triple in triples if whole(text, triple[0]) and whole(text, triple[2])}
+        assert ends <= own_spans.keys() <= {span for span in spans if whole(text, span)}
+    assert apart[0][0].keys() < together[0][0].keys() and apart[1] == together[1]
+
+
+@every_head
+@torch.no_grad()
 def test_tokens_that_stand_for_white_space_neither_begin_nor_end_a_span(name: str):
     head = new_head(name)
     hidden, mask = padded(texts_of(9), 9)

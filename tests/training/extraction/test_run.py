@@ -15,6 +15,7 @@ from kexue.extraction.formats import read_documents, write_documents
 from kexue.manifest import MANIFEST
 from kexue.pipelines.evaluation import predict_and_judge
 from kexue.pipelines.extractor import Extractor
+from kexue.training import course
 from kexue.training.arguments import training_arguments
 from kexue.training.extraction import run as run_module
 from kexue.training.extraction.run import train
@@ -166,7 +167,7 @@ def test_another_process_of_the_same_training_is_silent(
     encoder: Path, data: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     written = io.StringIO()
-    monkeypatch.setattr(run_module, "is_first_process", lambda: False)
+    monkeypatch.setattr(course, "is_first_process", lambda: False)
     train(tiny_recipe(encoder, data, tmp_path / "model"), console=Console(file=written))
     assert not written.getvalue() and not (tmp_path / "model" / MANIFEST).exists()
 

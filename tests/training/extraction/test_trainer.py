@@ -26,7 +26,7 @@ QUIET = Console(quiet=True)
 def trainer_of(encoder: Path, data: dict[str, Path], output: Path, **changes: Any) -> ExtractionTrainer:
     recipe = tiny_recipe(encoder, data, output, **changes)
     torch.manual_seed(0)
-    return make_trainer(recipe, load_training_data(recipe), QUIET)[0]
+    return make_trainer(recipe, load_training_data(recipe), QUIET)
 
 
 def weights_of(trainer: ExtractionTrainer) -> dict[str, Tensor]:

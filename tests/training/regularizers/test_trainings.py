@@ -42,7 +42,7 @@ WITHOUT_TEACHER = [name for name in REGULARIZERS if name != "distillation"]
 def extraction(encoder: Path, data: dict[str, Path], output: Path, **changes: Any) -> ExtractionTrainer:
     recipe = tiny_recipe(encoder, data, output, **changes)
     torch.manual_seed(0)
-    return make_extraction_trainer(recipe, load_training_data(recipe), QUIET)[0]
+    return make_extraction_trainer(recipe, load_training_data(recipe), QUIET)
 
 
 def generation(train: Path, output: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> GenerationTrainer:

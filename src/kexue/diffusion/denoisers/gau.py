@@ -60,7 +60,7 @@ class GAUDenoiser(DenoisingNetwork):
         super().__init__()
         self.sizes = sizes
         self.num_classes = sizes.num_classes
-        self.recompute = False
+        self.gradient_checkpointing = False
         values = sizes.channels * sizes.patch**2
         self.input = nn.Linear(values, sizes.dim)
         self.time = nn.Sequential(nn.Linear(sizes.dim, sizes.dim), nn.SiLU(), nn.Linear(sizes.dim, sizes.dim))
@@ -77,7 +77,7 @@ class GAUDenoiser(DenoisingNetwork):
         places = grid_places(*self.sizes.grid, device=x.device)
         condition = self._condition(x_t, t, labels).to(x.dtype)
         for layer in self.layers:
-            if self.recompute and self.training:
+            if self.gradient_checkpointing and self.training:
                 x = checkpoint(layer, x, condition, places, use_reentrant=False)
             else:
                 x = layer(x, condition, places)
@@ -109,9 +109,9 @@ class GAUDenoiser(DenoisingNetwork):
         patch = smallest_patch(height, width)
         return cls(Sizes(channels, height, width, patch, num_classes=num_classes, dropout=dropout, **PRESETS[name]))
 
-    def checkpoint_gradients(self) -> None:
+    def gradient_checkpointing_enable(self) -> None:
         """Layer by layer."""
-        self.recompute = True
+        self.gradient_checkpointing = True
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -57,7 +57,7 @@ class DenoisingNetwork(nn.Module, ABC):
         return None
 
     @abstractmethod
-    def checkpoint_gradients(self) -> None:
+    def gradient_checkpointing_enable(self) -> None:
         """Keep less for the backward pass and compute it again: half the memory for a third more time."""
 
     def classes(self, labels: Tensor | None, x_t: Tensor) -> Tensor | None:

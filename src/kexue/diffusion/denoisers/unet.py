@@ -93,7 +93,7 @@ class UNet(DenoisingNetwork):
         side = 2 ** len(self.unet.config.block_out_channels)
         return side, side
 
-    def checkpoint_gradients(self) -> None:
+    def gradient_checkpointing_enable(self) -> None:
         """As diffusers does it, block by block."""
         self.unet.enable_gradient_checkpointing()
 

@@ -7,7 +7,7 @@ variances_of(DDIM(), schedule, times, variances)                # that error in 
 
 from __future__ import annotations
 
-from kexue.diffusion.exact.data import GaussianData, MixtureData, f64
-from kexue.diffusion.exact.laws import answer, at, marginal, variance_of, variances_of
+from kexue.diffusion.exact.data import GaussianData, MixtureData, at, f64
+from kexue.diffusion.exact.laws import answer, marginal, variance_of, variances_of
 
 __all__ = ["GaussianData", "MixtureData", "answer", "at", "f64", "marginal", "variance_of", "variances_of"]

@@ -64,7 +64,7 @@ class GaussianData:
 
     def at(self, schedule: Schedule, t: float) -> GaussianData:
         """The law of x_t."""
-        alpha, sigma = (float(c(torch.tensor(t, dtype=torch.float64))) for c in (schedule.alpha, schedule.sigma))
+        alpha, sigma = at(schedule, t)
         return GaussianData(alpha * self.mean, alpha**2 * self.variances + sigma**2, self.turn)
 
     def denoiser(self, schedule: Schedule) -> Denoiser:
@@ -108,7 +108,7 @@ class MixtureData:
 
     def at(self, schedule: Schedule, t: float) -> MixtureData:
         """The law of x_t."""
-        alpha, sigma = (float(c(torch.tensor(t, dtype=torch.float64))) for c in (schedule.alpha, schedule.sigma))
+        alpha, sigma = at(schedule, t)
         return MixtureData(self.weights, alpha * self.means, (alpha**2 * self.stds**2 + sigma**2).sqrt())
 
     def quantiles(self, levels: Tensor) -> Tensor:
@@ -142,6 +142,11 @@ class MixtureData:
         """log of share and density of each component: [batch, k]."""
         distance = (x[:, None] - means).square() / variances + (2 * math.pi * variances).log()
         return self.weights.log() - distance.sum(-1) / 2
+
+
+def at(schedule: Schedule, t: float) -> tuple[float, float]:
+    """alpha and sigma."""
+    return float(schedule.alpha(f64(t))), float(schedule.sigma(f64(t)))
 
 
 def f64(values: object) -> Tensor:

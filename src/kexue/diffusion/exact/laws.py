@@ -11,16 +11,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from kexue.diffusion.exact.data import f64
+from kexue.diffusion.exact.data import at, f64
 from kexue.diffusion.prediction import Denoiser, Prediction
 from kexue.diffusion.samplers import Sampler, State
 from kexue.diffusion.schedules import Schedule
 from kexue.diffusion.shapes import per_sample
-
-
-def at(schedule: Schedule, t: float) -> tuple[float, float]:
-    """alpha and sigma."""
-    return float(schedule.alpha(f64(t))), float(schedule.sigma(f64(t)))
 
 
 def marginal(schedule: Schedule, t: float, variance: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -36,7 +37,14 @@ def arrange_grid(pixels: Pixels, *, columns: int | None = None, gap: int = 2, en
 def write_png(path: str | Path, pixels: Pixels) -> None:
     """One image uint8[h, w, c] as a PNG file."""
     with atomic_write(path, binary=True) as file:
-        as_picture(pixels).save(file, format="PNG")
+        file.write(as_png(pixels))
+
+
+def as_png(pixels: Pixels) -> bytes:
+    """One image uint8[h, w, c] as the content of a PNG file."""
+    buffer = io.BytesIO()
+    as_picture(pixels).save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
 def write_grid(path: str | Path, pixels: Pixels, *, columns: int | None = None) -> None:

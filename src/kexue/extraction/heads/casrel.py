@@ -93,7 +93,7 @@ class Added(nn.Module):
 
 
 @dataclass(frozen=True)
-class Tagging:
+class TagRule:
     """A tag is given with probability sigmoid(x)^power, and taken above the threshold of its kind."""
 
     power: int = 1
@@ -119,14 +119,14 @@ class Variant:
     """One form of the method: how the subject is told, how spans and objects are tagged, what a step trains on."""
 
     telling: type[Modulated] | type[Added]
-    spans: Tagging = Tagging()
-    objects: Tagging = Tagging()
+    spans: TagRule = TagRule()
+    objects: TagRule = TagRule()
     one_subject: bool = False
 
 
 VARIANTS = {
     "all": Variant(Modulated),
-    "su2020": Variant(Modulated, Tagging(2, 0.6, 0.5), Tagging(4, 0.6, 0.5), one_subject=True),
+    "su2020": Variant(Modulated, TagRule(2, 0.6, 0.5), TagRule(4, 0.6, 0.5), one_subject=True),
     "wei2020": Variant(Added, one_subject=True),
 }
 """Ours trains on all gold subjects; the second is bert4keras's example of 2020, the third the paper."""
@@ -186,9 +186,8 @@ class CasRel(Head):
             starts, ends = self.variant.spans.scores(self._span_tags(hidden))
             padding = ~mask[:, None]
             tagged = PointerTagScores(starts.masked_fill(padding, -torch.inf), ends.masked_fill(padding, -torch.inf))
-            width = reach.span_width or mask.shape[1]
-            found = find_spans(tagged, mask, floor, bounds, width)
-            search = _Search(self, hidden, mask, tagged, floor, width, reach.link_distance)
+            found = find_spans(tagged, mask, floor, bounds, reach)
+            search = _Search(self, hidden, mask, tagged, floor, reach)
             budgets = [bounds.max_relations(length) for length in mask.sum(1).tolist()]
             return [
                 search.of_text(text, spans, budget)
@@ -225,8 +224,7 @@ class _Search:
     mask: Tensor
     tagged: PointerTagScores
     floor: float
-    width: int
-    distance: int | None
+    reach: Reach
 
     def of_text(self, text: int, spans: Spans, budget: int) -> Candidates:
         """The spans, the best triples, and the objects of these that were no spans yet."""
@@ -254,13 +252,12 @@ class _Search:
         tags = self.head.object_tags(self.hidden[text : text + 1], Subjects(torch.zeros_like(start), start, end))
         scores = self.head.variant.objects.scores(tags)
         starts, ends = (of.masked_fill(~self.mask[text], -torch.inf).flatten(0, 1) for of in scores)
-        places, two = nearest_pairs(starts, ends, floor, self.width)
+        places, two = nearest_pairs(starts, ends, floor, self.reach.span_width or self.mask.shape[1])
         subject, predicate = places[:, 0] // len(labels.predicates), places[:, 0] % len(labels.predicates)
         weakest = torch.minimum(two.amin(1), spans.scores[rows[subject]])
         kept = (weakest > floor) & labels.subjects.to(label.device)[predicate, label[subject]]
         kept &= labels.objects.any(1).to(label.device)[predicate]
-        if self.distance is not None:
-            kept &= (start[subject] - places[:, 1]).abs() <= self.distance
+        kept &= self.reach.near(text, start[subject], places[:, 1]) & self.reach.whole(text, places[:, 1], places[:, 2])
         subject, predicate, places, two = subject[kept], predicate[kept], places[kept], two[kept]
         triples = torch.stack((rows[subject], predicate, places[:, 1], places[:, 2]), 1)
         return triples, torch.cat((spans.scores[rows[subject], None], two), 1)

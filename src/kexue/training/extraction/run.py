@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, set_seed
+from transformers import PreTrainedModel, TrainerCallback
 
 from kexue.encoders.loading import load_encoder
 from kexue.encoders.tokenization import TextTokenizer
@@ -27,14 +27,13 @@ from kexue.extraction.schema import Schema
 from kexue.manifest import MANIFEST
 from kexue.ops.device import choose_device
 from kexue.provenance import describe_origin
+from kexue.training.course import begin, carry_out, first_voice
 from kexue.training.extraction.data import TrainingData, load_training_data
 from kexue.training.extraction.dataset import ExtractionDataset
 from kexue.training.extraction.recipe import ExtractionRecipe
 from kexue.training.extraction.trainer import ExtractionTrainer
-from kexue.training.memory import CONTENT, describe, forget, refuse_finished, refuse_other_training, remember
-from kexue.training.network import checkpoint_activations, choose_attention, default_learning_rate
-from kexue.training.processes import is_first_process, leave_together
-from kexue.training.progress import ProgressReport
+from kexue.training.memory import CONTENT, forget, refuse_finished
+from kexue.training.network import choose_attention, default_learning_rate, enable_gradient_checkpointing
 
 FLOOR = -3.0  # scores above it are candidates when confidences and thresholds are chosen
 
@@ -46,31 +45,24 @@ def train(recipe: ExtractionRecipe, *, console: Console | None = None, overwrite
     `OptionError` before any work if files, labels or options are wrong. Under `torchrun` every process calls it, and
     the first one writes and prints.
     """
-    console = (console or Console()) if is_first_process() else Console(quiet=True)
+    console = first_voice(console)
     refuse_finished(recipe.output, MANIFEST, overwrite=overwrite)
     data = load_training_data(recipe)
-    description = describe(recipe, _content(data))
-    refuse_other_training(recipe.output, description)
-    for note in data.notes:
-        console.print(f"note: {note}", highlight=False, markup=False)
-    origin = _origin(recipe, data, description) if is_first_process() else {}
-    set_seed(recipe.seed)
-    with ProgressReport(console, describe_scores) as progress:
-        trainer, tokenizer = make_trainer(recipe, data, console, callbacks=[progress])
-        if is_first_process():
-            remember(recipe.output, description)
-        began = time.monotonic()
-        trainer.train_or_resume()
-    if is_first_process():
-        trainer.load_best()
-        _finish(recipe, trainer, tokenizer, time.monotonic() - began, origin)
-    leave_together(trainer)
-    return recipe.output
+    description = begin(recipe, _content(data), (f"note: {note}" for note in data.notes), console)
+    return carry_out(
+        recipe,
+        description,
+        console,
+        describe_measures=describe_scores,
+        origin=partial(_origin, recipe, data, description),
+        build=lambda progress: make_trainer(recipe, data, console, callbacks=[progress]),
+        finish=partial(_finish, recipe),
+    )
 
 
 def make_trainer(
     recipe: ExtractionRecipe, data: TrainingData, console: Console, callbacks: Sequence[TrainerCallback] = ()
-) -> tuple[ExtractionTrainer, PreTrainedTokenizerBase]:
+) -> ExtractionTrainer:
     """The model on its encoder, the datasets, and the trainer around them."""
     encoder, tokenizer = load_encoder(recipe.encoder, texts=[item.text for item in data.train])
     text_tokenizer = TextTokenizer(tokenizer)
@@ -79,7 +71,7 @@ def make_trainer(
     reach = Reach.of((example.links for example in dataset.examples), data.train)
     model = build_model(encoder, data.schema, recipe, reach=reach, max_window=text_tokenizer.max_window)
     _note_alignment(dataset, console)
-    trainer = ExtractionTrainer(
+    return ExtractionTrainer(
         model,
         text_tokenizer,
         dataset,
@@ -88,7 +80,6 @@ def make_trainer(
         encoder_lr=recipe.encoder_lr or default_learning_rate(recipe.encoder, encoder.config.hidden_size),
         callbacks=callbacks,
     )
-    return trainer, tokenizer
 
 
 def build_model(
@@ -121,7 +112,7 @@ def build_model(
     )
     model = ExtractionModel(config, encoder).to(choose_device(recipe.device))
     if recipe.gradient_checkpointing:
-        checkpoint_activations(encoder)
+        enable_gradient_checkpointing(encoder)
     return model
 
 
@@ -146,13 +137,7 @@ def _origin(recipe: ExtractionRecipe, data: TrainingData, description: dict[str,
     )
 
 
-def _finish(
-    recipe: ExtractionRecipe,
-    trainer: ExtractionTrainer,
-    tokenizer: PreTrainedTokenizerBase,
-    seconds: float,
-    origin: dict[str, Any],
-) -> None:
+def _finish(recipe: ExtractionRecipe, trainer: ExtractionTrainer, seconds: float, origin: dict[str, Any]) -> None:
     """Choose the decision on dev with the best weights, and write the model."""
     model: ExtractionModel = trainer.accelerator.unwrap_model(trainer.model).eval()
     found = list(trainer.find_dev(floor=FLOOR))
@@ -162,10 +147,11 @@ def _finish(
         "dev": judgement.f1(),
         "dev_report": _report(model, trainer.dev, found, decision),
         "dev_calibration_error": calibration_errors(judgement, decision),
-        "training_seconds": round(seconds, 1),
+        "training_seconds": seconds,
         "steps": trainer.state.global_step,
     }
     model.config.dtype = None
+    tokenizer = trainer.text_tokenizer.tokenizer
     checkpoint = Checkpoint(model, tokenizer, decision, recipe.to_json(), metrics, provenance=origin)
     save_checkpoint(checkpoint, recipe.output)
     forget(recipe.output)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from transformers import TrainerCallback, set_seed
+from transformers import TrainerCallback
 
 from kexue.diffusion.checkpoint import GeneratorCheckpoint, save_generator
 from kexue.diffusion.denoisers import DENOISERS
@@ -16,13 +16,12 @@ from kexue.diffusion.images.packaged import find_source
 from kexue.manifest import MANIFEST
 from kexue.ops.device import choose_device
 from kexue.provenance import describe_origin
+from kexue.training.course import begin, carry_out, first_voice
 from kexue.training.generation.data import GenerationData, load_generation_data
 from kexue.training.generation.model import GenerationModel
 from kexue.training.generation.recipe import GenerationRecipe
 from kexue.training.generation.trainer import GenerationTrainer
-from kexue.training.memory import CONTENT, describe, forget, refuse_finished, refuse_other_training, remember
-from kexue.training.processes import is_first_process, leave_together
-from kexue.training.progress import ProgressReport
+from kexue.training.memory import CONTENT, forget, refuse_finished
 
 
 def train(recipe: GenerationRecipe, *, console: Console | None = None, overwrite: bool = False) -> Path:
@@ -32,26 +31,19 @@ def train(recipe: GenerationRecipe, *, console: Console | None = None, overwrite
     before any work if files or options are wrong. Under `torchrun` every process calls it, and the first one writes
     and prints.
     """
-    console = (console or Console()) if is_first_process() else Console(quiet=True)
+    console = first_voice(console)
     refuse_finished(recipe.output, MANIFEST, overwrite=overwrite)
     data = load_generation_data(recipe)
-    description = describe(recipe, _content(data))
-    refuse_other_training(recipe.output, description)
-    for note in data.notes:
-        console.print(note, highlight=False, markup=False)
-    origin = _origin(recipe, description) if is_first_process() else {}
-    set_seed(recipe.seed)
-    with ProgressReport(console, describe_losses) as progress:
-        trainer = make_trainer(recipe, data, callbacks=[progress])
-        if is_first_process():
-            remember(recipe.output, description)
-        began = time.monotonic()
-        trainer.train_or_resume()
-    if is_first_process():
-        trainer.load_best()
-        _finish(recipe, trainer, data, time.monotonic() - began, origin)
-    leave_together(trainer)
-    return recipe.output
+    description = begin(recipe, _content(data), data.notes, console)
+    return carry_out(
+        recipe,
+        description,
+        console,
+        describe_measures=describe_losses,
+        origin=partial(_origin, recipe, description),
+        build=lambda progress: make_trainer(recipe, data, callbacks=[progress]),
+        finish=partial(_finish, recipe, data=data),
+    )
 
 
 def make_trainer(
@@ -61,7 +53,7 @@ def make_trainer(
     num_classes = data.num_classes if recipe.conditional else 0
     network = DENOISERS[recipe.network].preset(recipe.preset, data.train.shape, num_classes, recipe.dropout)
     if recipe.gradient_checkpointing:
-        network.checkpoint_gradients()
+        network.gradient_checkpointing_enable()
     model = GenerationModel(network.to(choose_device(recipe.device)), recipe)
     return GenerationTrainer(model, data, recipe, callbacks)
 
@@ -75,15 +67,15 @@ def _origin(recipe: GenerationRecipe, description: dict[str, Any]) -> dict[str, 
 def _finish(
     recipe: GenerationRecipe,
     trainer: GenerationTrainer,
-    data: GenerationData,
     seconds: float,
     origin: dict[str, Any],
+    data: GenerationData,
 ) -> None:
     """Write the model with the weights that were kept."""
     model: GenerationModel = trainer.accelerator.unwrap_model(trainer.model).eval()
     metrics = {
         "dev": trainer.last_measure(),
-        "training_seconds": round(seconds, 1),
+        "training_seconds": seconds,
         "steps": trainer.state.global_step,
     }
     checkpoint = GeneratorCheckpoint(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -10,28 +9,26 @@ from typing import Any
 
 from rich.console import Console
 from torch import nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
-from kexue import manifest
-from kexue.cards import write_new_card
+from kexue.cards import model_folder
 from kexue.encoders.loading import position_limit, quiet_transformers
 from kexue.encoders.masked_lm import load_masked_lm
 from kexue.encoders.tokenization import TextTokenizer
-from kexue.files import atomic_folder
 from kexue.manifest import MANIFEST
 from kexue.ops.device import choose_device
 from kexue.provenance import describe_origin
-from kexue.training.memory import describe, forget, refuse_finished, refuse_other_training, remember
-from kexue.training.network import checkpoint_activations, choose_attention, default_learning_rate
+from kexue.training.course import begin, carry_out, first_voice
+from kexue.training.memory import forget, refuse_finished
+from kexue.training.network import choose_attention, default_learning_rate, enable_gradient_checkpointing
 from kexue.training.pretraining.budget import budget_file, with_epochs
 from kexue.training.pretraining.data import PretrainingData, forget_corpus, load_pretraining_data
 from kexue.training.pretraining.dataset import Batches, text_lengths
 from kexue.training.pretraining.masking import Masking
 from kexue.training.pretraining.recipe import EPOCHS, PretrainingRecipe
 from kexue.training.pretraining.texts import Texts
-from kexue.training.pretraining.trainer import PretrainingTrainer, guess_by_frequency
+from kexue.training.pretraining.trainer import PretrainingTrainer
 from kexue.training.pretraining.words import best_segmenter
-from kexue.training.processes import is_first_process, leave_together
 from kexue.training.progress import ProgressReport
 
 KIND = "pre-trained encoder"
@@ -45,32 +42,26 @@ def pretrain(recipe: PretrainingRecipe, *, console: Console | None = None, overw
     before any work if files or options are wrong. Under `torchrun` every process calls it, and the first one writes
     and prints.
     """
-    console = (console or Console()) if is_first_process() else Console(quiet=True)
+    console = first_voice(console)
     refuse_finished(recipe.output, MANIFEST, overwrite=overwrite)
     recipe = recipe.model_copy(update={"segmenter": recipe.segmenter or best_segmenter()})
     data = load_pretraining_data(recipe)
-    description = describe(recipe, [data.digest.encode()])
-    refuse_other_training(recipe.output, description)
-    for note in data.notes:
-        console.print(note, highlight=False, markup=False)
-    origin = _origin(recipe, data) if is_first_process() else {}
-    set_seed(recipe.seed)
-    chosen = _with_end(recipe, data, console)
-    with ProgressReport(console, describe_scores) as progress:
-        trainer = make_trainer(chosen, [progress], data=data)
-        guess = guess_by_frequency(trainer.dev)
-        console.print(f"guessing by frequency alone: {describe_scores(guess)}", highlight=False)
-        if is_first_process():
-            remember(recipe.output, description)
-        began = time.monotonic()
-        trainer.train_or_resume()
-    if is_first_process():
-        trainer.load_best()
-        metrics = {"dev": trainer.best_measure(), "guess": guess, "steps": trainer.state.global_step}
-        metrics |= {"training_seconds": round(time.monotonic() - began, 1)}
-        _finish(recipe, trainer, data.tokenizer, metrics, origin)
-    leave_together(trainer)
-    return recipe.output
+    description = begin(recipe, [data.digest.encode()], data.notes, console)
+
+    def build(progress: ProgressReport) -> PretrainingTrainer:
+        trainer = make_trainer(_with_end(recipe, data, console), [progress], data=data)
+        console.print(f"guessing by frequency alone: {describe_scores(trainer.guess)}", highlight=False)
+        return trainer
+
+    return carry_out(
+        recipe,
+        description,
+        console,
+        describe_measures=describe_scores,
+        origin=partial(_origin, recipe, data),
+        build=build,
+        finish=partial(_finish, recipe, tokenizer=data.tokenizer),
+    )
 
 
 def _with_end(recipe: PretrainingRecipe, data: PretrainingData, console: Console) -> PretrainingRecipe:
@@ -113,7 +104,7 @@ def _prepare(model: PreTrainedModel, recipe: PretrainingRecipe) -> None:
             if isinstance(module, nn.Dropout):
                 module.p = recipe.dropout
     if recipe.gradient_checkpointing:
-        checkpoint_activations(model)
+        enable_gradient_checkpointing(model)
 
 
 def default_warmup(model: PreTrainedModel) -> float:
@@ -135,20 +126,24 @@ def _origin(recipe: PretrainingRecipe, data: PretrainingData) -> dict[str, Any]:
 def _finish(
     recipe: PretrainingRecipe,
     trainer: PretrainingTrainer,
-    tokenizer: PreTrainedTokenizerBase,
-    metrics: dict[str, Any],
+    seconds: float,
     origin: dict[str, Any],
+    tokenizer: PreTrainedTokenizerBase,
 ) -> None:
     """Write the encoder with the weights that were kept; the manifest comes last."""
     model: PreTrainedModel = trainer.accelerator.unwrap_model(trainer.model).eval()
     model.config.sparse_prediction = False
     model.config.dtype = None
-    with atomic_folder(recipe.output / ".writing") as partial_folder, quiet_transformers():
-        model.save_pretrained(partial_folder, safe_serialization=True)
-        tokenizer.save_pretrained(partial_folder)
+    metrics = {
+        "dev": trainer.best_measure(),
+        "guess": trainer.guess,
+        "steps": trainer.state.global_step,
+        "training_seconds": seconds,
+    }
     content = {"kind": KIND, "recipe": recipe.to_json(), "metrics": metrics, "provenance": origin}
-    manifest.install(recipe.output / ".writing", recipe.output, content, FORMAT)
-    write_new_card(recipe.output)
+    with model_folder(recipe.output, content, FORMAT) as folder, quiet_transformers():
+        model.save_pretrained(folder, safe_serialization=True)
+        tokenizer.save_pretrained(folder)
     forget(recipe.output)
     budget_file(recipe.output).unlink(missing_ok=True)
     if recipe.cache is None:

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from kexue.errors import DataError, OptionError, unknown
 from kexue.extraction.formats import FORMATS, read_documents, recognise
 from kexue.extraction.formats.records import field, of_kind
-from kexue.extraction.formats.source import decode_utf8, parse_json, reason
+from kexue.extraction.formats.source import decode_utf8, open_bytes, parse_json, reason
 from kexue.files import refuse_absent
 
 SAMPLE = 1 << 20
@@ -148,17 +149,14 @@ def _has_blank_lines(path: Path) -> bool:
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """(number, line) without its line end; raises `DataError` at the first line that is not UTF-8."""
     try:
-        with _opened(path) as file:
-            for number, line in enumerate(file, start=1):
+        with open_bytes(path) as file:
+            lines: Iterable[bytes] = gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file
+            for number, line in enumerate(lines, start=1):
                 yield number, decode_utf8(line, path, line=number).rstrip("\r\n")
-    except EOFError:
-        raise DataError("the compressed file was cut short; copy it again", path=path) from None
+    except (EOFError, zlib.error):
+        raise DataError("the compressed file is damaged or was cut short; copy it again", path=path) from None
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}", path=path) from None
-
-
-def _opened(path: Path) -> IO[bytes]:
-    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
 
 
 def _object(line: str) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from operator import itemgetter
 from typing import Any, ClassVar
 
@@ -48,6 +49,11 @@ class PretrainingTrainer(ResumableTrainer):
         """Mean cross entropy, perplexity and accuracy at the hidden words of dev, in float32."""
         model: PreTrainedModel = self.accelerator.unwrap_model(self.model).eval()
         return measure_dev(model, self.dev, self.args.device)
+
+    @cached_property
+    def guess(self) -> dict[str, float]:
+        """What frequency alone finds of the same words."""
+        return guess_by_frequency(self.dev)
 
     def best_measure(self) -> dict[str, float]:
         """What `measure` found of the weights that are kept."""
