@@ -135,10 +135,9 @@ def _refuse_damaged(sample: Sample) -> None:
     read_text(path)  # says so if the file is absent, empty or not UTF-8
     if _begins_with_object(sample.head):
         later = (replace(sample, record=record) for _, record in islice(read_records(path), _LOOKED_AT))
-        names = map(_recognise, later)
+        name = next(filter(None, map(_recognise, later)), None)
     else:
-        names = iter(["conll"] if conll.resembles(sample.head) else [])
-    name = next(filter(None, names), None)
+        name = "conll" if conll.resembles(sample.head) else None
     if name is not None:
         read_documents(path, name)
 
