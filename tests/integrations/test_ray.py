@@ -222,9 +222,12 @@ def _images(folder: Path) -> list[Any]:
 # --- what does not go ---
 
 
-def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def test_without_ray_the_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    place = str(tmp_path)  # it stands for the model and the texts, which are not looked into
     monkeypatch.setitem(sys.modules, "ray", None)
-    monkeypatch.setattr(sys, "argv", ["kexue", "extract", "model", "texts", "--output", "out", "--engine", "ray"])
+    monkeypatch.setattr(sys, "argv", ["kexue", "extract", place, place, "--output", "out", "--engine", "ray"])
     with pytest.raises(SystemExit) as end:
         main()
     assert end.value.code == 2

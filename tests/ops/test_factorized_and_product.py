@@ -75,7 +75,7 @@ def test_a_high_positive_does_not_hide_a_row_that_underflows():
 def test_rows_in_many_chunks_are_the_rows_in_one(problem):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(factorized, "CHUNK", 2 * problem.seq)
-        patch.setattr(product, "BLOCK", 2 * problem.seq)
+        patch.setitem(product.BLOCK, "cpu", 2 * problem.seq)
         for loss, scores, draw in FORMS:
             assert_agree(loss, scores, draw(problem), problem)
 
@@ -239,7 +239,7 @@ class LargestTensor(TorchDispatchMode):
 
 @every_form
 def test_no_tensor_of_heads_times_length_times_length_is_built(loss, scores, draw, monkeypatch):
-    monkeypatch.setattr(product, "BLOCK", 2**12)
+    monkeypatch.setitem(product.BLOCK, "cpu", 2**12)
     monkeypatch.setattr(factorized, "CHUNK", 2**12)
     num_labels, seq = 40, 64
     mask, positives = torch.ones(2, seq, dtype=torch.bool), torch.tensor([[0, 3, 2, 3], [1, 5, 0, 6]])

@@ -52,9 +52,10 @@ def test_a_port_that_is_taken_and_a_folder_that_is_no_model_are_told_in_one_line
     tmp_path: Path,
     kexue: Command,
 ):
+    (tmp_path / "not even looked into").mkdir()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        ended = kexue("serve", tmp_path / "not even looked at", "--port", port, "--device", "cpu")
+        ended = kexue("serve", tmp_path / "not even looked into", "--port", port, "--device", "cpu")
     assert ended.code == 1
     assert f"in use: 127.0.0.1, port {port};" in ended.err and len(ended.err.splitlines()) == 1
     assert "is not a finished kexue model" in kexue("serve", tmp_path, "--port", 0).complaint

@@ -22,8 +22,8 @@ from kexue.ops.logspace import log1p_sum_exp
 from kexue.ops.positives import Positives, distinct_positives, positive_term
 from kexue.ops.precision import exact_dtype, without_autocast
 
-BLOCK = 2**19
-"""Scores held at a time: 2 MB of float32, which stays in the cache of a core."""
+BLOCK = {"cpu": 2**19, "cuda": 2**24}
+"""Scores held at a time: 2 MB of float32, which stays in the cache of a core, or what fills a GPU."""
 
 
 def product_multilabel_cross_entropy(
@@ -47,9 +47,9 @@ def product_multilabel_cross_entropy(
 
 
 class _Block(NamedTuple):
-    """Some rows of the scores of one text."""
+    """Some rows of the scores of some texts."""
 
-    batch: int
+    texts: slice
     labels: slice
     rows: slice
 
@@ -66,32 +66,41 @@ class _Scores(NamedTuple):
         return (self.query[b, h, i] * self.key[b, h, j]).sum(-1)
 
     def of_block(self, block: _Block) -> Tensor:
-        """Scores [labels, rows, seq], -inf at the positives and at what is no class."""
-        b, labels, rows = block
-        scores = self.query[b, labels, rows] @ self.key[b, labels].mT
-        keep = self.mask[b, rows, None] & self.mask[b]
+        """Scores [texts, labels, rows, seq], -inf at the positives and at what is no class."""
+        texts, labels, rows = block
+        scores = self.query[block] @ self.key[texts, labels].mT
+        keep = self.mask[texts, rows, None] & self.mask[texts, None]
         if self.ordered:
             keep = keep.triu(rows.start)
-        scores.masked_fill_(~keep, -torch.inf)
+        scores.masked_fill_(~keep[:, None], -torch.inf)
         return self._without_positives(scores, block)
 
     def _without_positives(self, scores: Tensor, block: _Block) -> Tensor:
-        b, h, i, j = self.positives
-        h, i = h - block.labels.start, i - block.rows.start
-        labels, rows, _ = scores.shape
-        inside = (b == block.batch) & (h >= 0) & (h < labels) & (i >= 0) & (i < rows)
+        *places, j = self.positives
+        inside = torch.ones_like(j, dtype=torch.bool)
+        for dim, own in enumerate(block):
+            places[dim] = places[dim] - own.start
+            inside &= (places[dim] >= 0) & (places[dim] < scores.shape[dim])
         taken = torch.where(inside, -torch.inf, 0.0).to(scores.dtype)
+        at = [place.clamp(0, size - 1) for place, size in zip(places, scores.shape, strict=False)]
         # Adding 0 for the positives of other blocks needs no synchronisation, as selecting would.
-        return scores.index_put_((h.clamp(0, labels - 1), i.clamp(0, rows - 1), j), taken, accumulate=True)
+        return scores.index_put_((*at, j), taken, accumulate=True)
 
     def blocks(self) -> Iterator[_Block]:
+        """As many rows as go into a block, then as many labels, then as many texts."""
         batch, num_labels, seq, _ = self.query.shape
-        num_rows = min(seq, max(1, BLOCK // seq))
-        step = max(1, BLOCK // (num_rows * seq))
-        for b in range(batch):
+        size = BLOCK.get(self.query.device.type, BLOCK["cpu"])
+        num_rows = min(seq, max(1, size // seq))
+        step = max(1, min(num_labels, size // (num_rows * seq)))
+        num_texts = max(1, size // (step * num_rows * seq))
+        for text in range(0, batch, num_texts):
             for label in range(0, num_labels, step):
                 for row in range(0, seq, num_rows):
-                    yield _Block(b, slice(label, min(label + step, num_labels)), slice(row, min(row + num_rows, seq)))
+                    yield _Block(
+                        slice(text, min(text + num_texts, batch)),
+                        slice(label, min(label + step, num_labels)),
+                        slice(row, min(row + num_rows, seq)),
+                    )
 
 
 class _ProductLoss(torch.autograd.Function):
@@ -130,8 +139,8 @@ def _gradients_of_negatives(scores: _Scores, negative: Tensor, grad: Tensor) -> 
     query_grad, key_grad = torch.empty_like(scores.query), torch.zeros_like(scores.key)
     with without_autocast(grad):
         for block in scores.blocks():
-            at = block.batch, block.labels, None, None
-            values = scores.of_block(block).sub_(negative[at]).exp_().mul_(grad[at])
-            query_grad[block] = values @ scores.key[at[:2]]
-            key_grad[at[:2]] += values.mT @ scores.query[block]
+            at = block.texts, block.labels
+            values = scores.of_block(block).sub_(negative[at][..., None, None]).exp_().mul_(grad[at][..., None, None])
+            query_grad[block] = values @ scores.key[at]
+            key_grad[at] += values.mT @ scores.query[block]
     return query_grad, key_grad

@@ -44,6 +44,7 @@ def draw_losses(findings: Findings, path: Path) -> None:
     runs = findings.by_depth
     figure = Figure(figsize=(4 * len(depths(runs)), 4), layout="constrained")
     panels = figure.subplots(1, len(depths(runs)), squeeze=False, sharey=True)[0]
+    lowest = min(findings.entropy, *(run.final for run in runs)) - 0.2
     for panel, depth in zip(panels, depths(runs), strict=True):
         for number, name in enumerate(names(runs)):
             own = [run for run in runs if run.contender == name and run.depth == depth]
@@ -52,7 +53,7 @@ def draw_losses(findings: Findings, path: Path) -> None:
                 panel.plot(_smoothed(run), color=f"C{number}", linewidth=1, alpha=0.8, label=label)
         panel.axhline(findings.entropy, color="black", linestyle=":", linewidth=1)
         panel.set_title(f"{depth} branches", fontsize=10)
-        panel.set(xlabel="step", ylim=(findings.entropy - 1.6, findings.entropy + 0.8))
+        panel.set(xlabel="step", ylim=(lowest, findings.entropy + 0.8))
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("loss, nats a character")
     panels[-1].legend(fontsize=7)

@@ -1,7 +1,7 @@
 """Which head? Every head on one encoder, one split, one trainer: F1, time, memory, parameters.
 
-Writes heads.md, and beside it runs.jsonl and costs.json with every number. What is compared is in `contenders`; how,
-in `runs` and `costs`; the `report` puts it into words.
+Writes heads.md, and beside it runs.jsonl and the costs on each data set with every number. What is compared is in
+`contenders`; how, in `runs` and `costs`; the `report` puts it into words.
 """
 
 from __future__ import annotations
@@ -48,7 +48,14 @@ FULL = Sizes(
     rounds=10,
 )
 LARGE = {
-    name: replace(FULL, num_seeds=1, contenders={"relations": MAIN_RELATIONS}, recipe={**FULL.recipe, "epochs": epochs})
+    name: replace(
+        FULL,
+        num_seeds=1,
+        contenders={"relations": MAIN_RELATIONS},
+        recipe={**FULL.recipe, "epochs": epochs},
+        num_texts=16,
+        rounds=5,
+    )
     for name, epochs in (("webnlg", 12), ("duie", 8))
 }
 """Sets of several thousand sentences."""
@@ -73,7 +80,7 @@ def run(options: StudyOptions) -> Path:
     options.output.mkdir(parents=True, exist_ok=True)
     sets = [_of(name, options) for name in annotated.given(options)]
     options.say("costs")
-    costs = _costs(options, sets[0])
+    costs = {own.sentences.name: _costs(options, own) for own in sets}
     options.say("trainings")
     path = options.output / "heads.md"
     runs = [run for own in sets for run in _runs(options, own)]
@@ -110,7 +117,7 @@ def _runs(options: StudyOptions, own: _Set) -> list[Run]:
 
 
 def _costs(options: StudyOptions, own: _Set) -> dict[str, Cost]:
-    path = options.output / "costs.json"
+    path = options.output / f"costs-{own.sentences.name}.json"
     if not path.exists():
         contenders = [item for some in own.sizes.contenders.values() for item in some]
         sizes = own.sizes
