@@ -53,8 +53,9 @@ LARGE = {
         num_seeds=1,
         contenders={"relations": MAIN_RELATIONS},
         recipe={**FULL.recipe, "epochs": epochs},
-        num_texts=16,
-        rounds=5,
+        num_texts=8,
+        teaching=100,
+        rounds=3,
     )
     for name, epochs in (("webnlg", 12), ("duie", 8))
 }
