@@ -56,7 +56,7 @@ def draw_losses(findings: Findings, path: Path) -> None:
         panel.set(xlabel="step", ylim=(lowest, findings.entropy + 0.8))
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("loss, nats a character")
-    panels[-1].legend(fontsize=7)
+    figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
     figure.savefig(path, dpi=80)
 
 

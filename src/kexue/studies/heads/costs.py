@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import torch
@@ -38,7 +38,8 @@ ALL_PAIRS = "TPLinker, all pairs kept"
 class Cost:
     """Milliseconds of a step (loss and gradient) and of decoding, bytes of a step, for the whole batch.
 
-    On a GPU the bytes are the peak above what was held before, elsewhere those of the tensors kept for the gradient.
+    Without a GPU the time is that of the processor, which other work does not lengthen. On a GPU the bytes are the peak
+    above what was held before, elsewhere those of the tensors kept for the gradient.
     """
 
     parameters: int
@@ -144,11 +145,12 @@ def _case(model: ExtractionModel, documents: Sequence[Document], tokenizer: Text
 
 
 def _milliseconds(run: Callable[[], None]) -> float:
+    clock = perf_counter if torch.cuda.is_available() else process_time
     _wait()
-    began = perf_counter()
+    began = clock()
     run()
     _wait()
-    return 1000 * (perf_counter() - began)
+    return 1000 * (clock() - began)
 
 
 def _wait() -> None:

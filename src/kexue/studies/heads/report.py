@@ -150,9 +150,9 @@ def _costs(page: Page, costs: Mapping[str, Cost], data: str) -> None:
     page.heading(f"Cost, {data}")
     page.text(
         """The head alone, from the hidden states of one batch of training sentences that it has learnt: milliseconds of
-        a step (loss and gradient) and of decoding, memory of a step (on a GPU its peak above what was there before,
-        elsewhere what is kept for the gradient), weights. Ours makes TPLinker's pair vectors some at a time and again
-        for the gradient; with all of them kept it is the published one."""
+        a step (loss and gradient) and of decoding (of the processor where there is no GPU), memory of a step (on a GPU
+        its peak above what was there before, elsewhere what is kept for the gradient), weights. Ours makes TPLinker's
+        pair vectors some at a time and again for the gradient; with all of them kept it is the published one."""
     )
     page.table(
         ["head", "step, ms", "decoding, ms", "memory, MB", "weights"],
