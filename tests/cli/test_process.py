@@ -95,6 +95,7 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(fitted: Path, tmp_path
 INTERRUPTED = """
 import os, signal
 from kexue.cli import console, main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
 say = console.err.print
 def say_and_press_control_c(*arguments, **options):
     say(*arguments, **options)
