@@ -136,8 +136,8 @@ def extract_file(
     for a finished one unless it is to be overwritten.
     """
     check_output(source, output, overwrite=overwrite)
-    partial = output.with_name(output.name + ".partial")
-    job = output.with_name(output.name + ".partial.job")
+    partial = _partial(output)
+    job = partial.with_name(partial.name + ".job")
     output.parent.mkdir(parents=True, exist_ok=True)
     with alone(partial.with_name(partial.name + ".lock"), partial):
         identity = {"input": _fingerprint(source), **identity_of(extractor), "options": options | {"chunk": chunk}}
@@ -186,23 +186,32 @@ def _claim(partial: Path, job: Path, identity: dict[str, Any]) -> None:
 
 def kept(output: Path, *, chunk: int = CHUNK) -> int:
     """How many documents of an interrupted extraction into `output` the same call does not do again."""
-    partial = output.with_name(output.name + ".partial")
+    partial = _partial(output)
     if not partial.exists():
         return 0
     with partial.open("rb") as file:
-        count = sum(line.endswith(b"\n") for line in file)
-    return count - count % chunk
+        return _whole_chunks(file, chunk)[0]
+
+
+def _partial(output: Path) -> Path:
+    return output.with_name(output.name + ".partial")
 
 
 def _completed(partial: Path, chunk: int) -> int:
     """Lines of whole chunks in a partial output; what a killed process left of another chunk is cut off."""
-    count, position, end = 0, 0, 0
     with partial.open("rb+") as file:
-        for line in file:
-            if not line.endswith(b"\n"):
-                break
-            count, position = count + 1, position + len(line)
-            if count % chunk == 0:
-                end = position
+        count, end = _whole_chunks(file, chunk)
         file.truncate(end)
-    return count - count % chunk
+    return count
+
+
+def _whole_chunks(file: IO[bytes], chunk: int) -> tuple[int, int]:
+    """Lines of whole chunks at the beginning of a partial output, and their bytes."""
+    count, position, end = 0, 0, 0
+    for line in file:
+        if not line.endswith(b"\n"):
+            break
+        count, position = count + 1, position + len(line)
+        if count % chunk == 0:
+            end = position
+    return count - count % chunk, end

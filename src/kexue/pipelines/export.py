@@ -19,7 +19,7 @@ from kexue.extraction.document import Document
 from kexue.extraction.exported import write_exported
 from kexue.extraction.judge import calibration_errors, judge
 from kexue.extraction.links import close_gold
-from kexue.extraction.metrics import evaluate
+from kexue.extraction.metrics import Evaluation, evaluate
 from kexue.extraction.schema import Schema
 from kexue.manifest import MANIFEST
 from kexue.pipelines.extractor import Extractor
@@ -90,19 +90,24 @@ def _choose(
     decided = Extractor(replace(exported, decision=decision))
     by_index = {item.index: decided.document(dev[item.index], item) for item in found}
     documents = [by_index[index] for index in range(len(dev))]
+    evaluation = evaluate(close_gold(dev, extractor.schema), documents)
     measured = {
         "dev": judgement.f1(),
-        "dev_report": evaluate(close_gold(dev, extractor.schema), documents).summary(),
+        "dev_report": evaluation.summary(),
         "dev_calibration_error": calibration_errors(judgement, decision),
     }
     content |= {"decision": decision.to_json(), "metrics": checkpoint.metrics | measured}
     before = f1_of(dev, Extractor(checkpoint, device="cpu").extract(dev), extractor.schema)
-    after = f1_of(dev, documents, extractor.schema)
+    after = _f1(evaluation)
     content["exported"] |= {"dev": {"before": before, "after": after}}
     return before, after
 
 
 def f1_of(gold: Sequence[Document], predicted: Sequence[Document], schema: Schema) -> Scores:
     """Micro F1 by kind of fact, of those kinds that the gold has."""
-    measured = evaluate(close_gold(gold, schema), predicted, bootstrap_samples=0).to_json()
+    return _f1(evaluate(close_gold(gold, schema), predicted, bootstrap_samples=0))
+
+
+def _f1(evaluation: Evaluation) -> Scores:
+    measured = evaluation.to_json()
     return {kind: measured[kind]["f1"] for kind in KINDS if kind in measured and measured[kind]["gold"]}

@@ -11,15 +11,23 @@ Every set names the encoder for its language; a folder that is given for that na
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rich.console import Console
+
 from kexue.data import SPLITS, demo_path
+from kexue.encoders.loading import quiet_transformers
 from kexue.extraction.document import Document
 from kexue.extraction.formats import read_documents, write_documents
+from kexue.pipelines.extractor import Extractor
 from kexue.studies.options import StudyOptions
 from kexue.training.extraction.data import hold_out
+from kexue.training.extraction.recipe import ExtractionRecipe
+from kexue.training.extraction.run import train
 
 ENCODERS = {"minilm": "minilm", "m3e": "moka-ai/m3e-small"}
 """By the name under which a folder can be given for it."""
@@ -71,6 +79,15 @@ def read(name: str, options: StudyOptions, most: int | None = None) -> dict[str,
     if "dev" not in splits:
         splits["train"], splits["dev"] = hold_out(splits["train"], 0)
     return {split: splits[split][:most] for split in SPLITS}
+
+
+@contextmanager
+def trained(recipe: ExtractionRecipe) -> Iterator[Extractor]:
+    """The model of a recipe, trained without a word; its folder goes when the block ends."""
+    with quiet_transformers():
+        train(recipe, console=Console(quiet=True), overwrite=True)
+        yield Extractor.from_pretrained(recipe.output, device=recipe.device)
+    shutil.rmtree(recipe.output)
 
 
 def write(splits: Mapping[str, Sequence[Document]], folder: Path, name: str) -> dict[str, Path]:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import date
+from typing import Protocol
 
 from kexue.studies.machine import describe_machine
 from kexue.studies.options import StudyOptions
 from kexue.studies.page import Page
+
+
+class HasMachine(Protocol):
+    """An outcome that says where it was made."""
+
+    @property
+    def machine(self) -> str:
+        """In one line."""
 
 
 def begin(title: str, options: StudyOptions) -> Page:
@@ -33,6 +43,11 @@ def repeat(page: Page, name: str, options: StudyOptions, device: str, seeds: Ite
     page.code(command(name, options, device))
     listed = ", ".join(map(str, seeds))
     page.text(f"Seed{'s' * (',' in listed)} {listed}; on {describe_machine(device)}; {date.today()}. {rest}")
+
+
+def machines(runs: Iterable[HasMachine]) -> str:
+    """How many trainings were made on which machine."""
+    return "; ".join(f"{count} on {where}" for where, count in Counter(run.machine for run in runs).items())
 
 
 def command(name: str, options: StudyOptions, device: str) -> str:

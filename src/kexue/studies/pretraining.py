@@ -8,7 +8,6 @@ The text of a language is that of the train sentences of all sets that were give
 from __future__ import annotations
 
 import json
-import shutil
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,6 @@ from kexue.extraction.metrics import evaluate
 from kexue.files import atomic_write
 from kexue.manifest import MANIFEST
 from kexue.ops.device import choose_device
-from kexue.pipelines.extractor import Extractor
 from kexue.studies import annotated
 from kexue.studies.frame import ask, begin, repeat
 from kexue.studies.machine import describe_machine
@@ -32,7 +30,6 @@ from kexue.studies.options import StudyOptions
 from kexue.studies.outcomes import Key, TrainingOutcome, outcomes_of
 from kexue.studies.page import Page
 from kexue.training.extraction.recipe import ExtractionRecipe
-from kexue.training.extraction.run import train
 from kexue.training.pretraining.recipe import PretrainingRecipe
 from kexue.training.pretraining.run import pretrain
 from kexue.training.pretraining.texts import Texts
@@ -90,11 +87,11 @@ def _language(name: str) -> str:
 
 def _encoder(language: str, files: Mapping[str, Mapping[str, Path]], options: StudyOptions, sizes: Sizes) -> Path:
     """The folder of the encoder, which is made where it is not there."""
-    own = {name: splits for name, splits in files.items() if _language(name) == language}
     output, texts = options.output / language, options.output / "sentences" / f"{language}.jsonl"
-    more = [options.data[language]] if language in options.data else []
-    kept = without([*(splits["train"] for splits in own.values()), *more], own)
     if not (output / MANIFEST).exists():
+        own = {name: splits for name, splits in files.items() if _language(name) == language}
+        more = [options.data[language]] if language in options.data else []
+        kept = without([*(splits["train"] for splits in own.values()), *more], own)
         with atomic_write(texts) as file:
             file.writelines(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in kept)
         options.say(f"pre-training on {len(kept):,} texts ({language})")
@@ -184,12 +181,9 @@ class Training:
             },
             source="study",
         )
-        with quiet_transformers():
-            train(recipe, console=Console(quiet=True), overwrite=True)
-            extractor = Extractor.from_pretrained(output, device=device)
+        with annotated.trained(recipe) as extractor:
             gold = close_gold(read_documents(self.files["test"], "native").documents, extractor.schema)
             found = evaluate(gold, extractor.extract(gold)).relations
-        shutil.rmtree(output)
         return Outcome(
             *(self.data, self.start, self.seed),
             strict=found.headline.counts.f1,

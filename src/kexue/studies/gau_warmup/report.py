@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 import torch
 
-from kexue.studies.frame import ask, begin, repeat
+from kexue.studies.frame import ask, begin, machines, repeat
 from kexue.studies.gau_warmup.branch import Setting, article_estimate, corrected_estimate, floor_estimate
 from kexue.studies.gau_warmup.findings import TRAINS, Findings, Run, depths, names, runs_of
 from kexue.studies.gau_warmup.sizes import Sizes
@@ -31,9 +30,8 @@ def write(findings: Findings, options: StudyOptions, sizes: Sizes, device: torch
     for sentence in verdict(findings):
         page.text(sentence)
     runs = [*findings.by_depth, *findings.by_beginning]
-    trained = "; ".join(f"{count} on {where}" for where, count in Counter(run.machine for run in runs).items())
-    rest = f"""{sum(run.seconds for run in runs) / 60:.1f} minutes of training: {trained}. The study wrote this page
-        from gau-warmup.jsonl beside it."""
+    rest = f"""{sum(run.seconds for run in runs) / 60:.1f} minutes of training: {machines(runs)}. The study wrote this
+        page from gau-warmup.jsonl beside it."""
     repeat(page, "gau-warmup", options, device.type, sorted({run.seed for run in runs}), rest)
     return page
 

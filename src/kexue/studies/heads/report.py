@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import mean
 from typing import Any
 
 from kexue.studies.claims import Claim, add_verdicts, judge
-from kexue.studies.frame import ask, begin, repeat
+from kexue.studies.frame import ask, begin, machines, repeat
 from kexue.studies.heads.contenders import ENTITIES, RELATIONS, Contender
 from kexue.studies.heads.costs import ALL_PAIRS, Cost
 from kexue.studies.heads.runs import Outcome
@@ -59,9 +58,8 @@ def write(
     for data, own in costs.items():
         _costs(page, own, data)
     _verdict(page, by_data, costs)
-    trained = "; ".join(f"{count} on {where}" for where, count in Counter(run.machine for run in outcomes).items())
-    rest = f"""{seconds / 60:.1f} minutes for what was not there yet, and costs. Trainings: {trained or "none yet"}. The
-        study wrote this page from runs.jsonl and the costs beside it."""
+    rest = f"""{seconds / 60:.1f} minutes for what was not there yet, and costs. Trainings:
+        {machines(outcomes) or "none yet"}. The study wrote this page from runs.jsonl and the costs beside it."""
     device = next(iter(recipes.values()))["device"]
     repeat(page, "heads", options, device, sorted({run.seed for run in outcomes}) or [options.seed], rest)
     return page

@@ -6,16 +6,13 @@ Several may share a device; what they cost is measured elsewhere.
 from __future__ import annotations
 
 import copy
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from torch import Tensor, nn
 
-from kexue.encoders.loading import quiet_transformers
 from kexue.extraction.decision import Decision
 from kexue.extraction.document import Document
 from kexue.extraction.heads.gplinker import GPLinker
@@ -23,12 +20,12 @@ from kexue.extraction.links import close_gold
 from kexue.extraction.metrics import evaluate
 from kexue.layers.token_pair_scores import LinkScores
 from kexue.pipelines.extractor import Extractor
+from kexue.studies import annotated
 from kexue.studies.heads.contenders import Contender
 from kexue.studies.heads.data import Sentences
 from kexue.studies.machine import describe_machine
 from kexue.studies.outcomes import Key, TrainingOutcome
 from kexue.training.extraction.recipe import ExtractionRecipe
-from kexue.training.extraction.run import train
 
 SURE = 100.0
 """A score that is never the weakest."""
@@ -85,13 +82,8 @@ class Run:
             | dict(self.contender.recipe),
             source="study",
         )
-        with quiet_transformers():
-            train(recipe, console=Console(quiet=True), overwrite=True)
-            extractor = Extractor.from_pretrained(output, device=recipe.device)
-            gold = self.sentences.gold(self.contender.view)
-            measured = _measure(extractor, gold, self)
-        shutil.rmtree(output)
-        return measured
+        with annotated.trained(recipe) as extractor:
+            return _measure(extractor, self.sentences.gold(self.contender.view), self)
 
 
 def _measure(extractor: Extractor, gold: list[Document], run: Run) -> Outcome:
