@@ -17,7 +17,7 @@ INLINE = re.compile(r'<span class="arithmatex">\\\((.*?)\\\)</span>', re.DOTALL)
 
 
 CHINESE = "\u3000-\u303f\u4e00-\u9fff\uff00-\uffef\u201c\u201d"
-BROKEN = re.compile(f"(?<=[{CHINESE}])\n(?=[{CHINESE}])")
+BROKEN = re.compile(f"(?<=[{CHINESE}])\n *(?=[{CHINESE}])")
 
 
 def on_page_markdown(markdown: str, **kwargs: Any) -> str:
