@@ -20,7 +20,7 @@ PARTS = {
     "en": ("Idea", "Equation", "Use", "Defaults, and why", "Limits", "Source"),
     "zh": ("想法", "公式", "用法", "默认值及理由", "局限", "出处"),
 }
-IN_ENGLISH_ONLY = {"benchmarks.md", "decisions.md", "log.md", "mutation.md", "results.md"}
+IN_ENGLISH_ONLY = {"benchmarks.md", "decisions.md", "licences.md", "log.md", "mutation.md", "results.md"}
 IN_CHINESE = sorted(
     str(path.relative_to(DOCS))
     for pattern in ("*.md", "tutorials/*.md", "how-to/*.md", "cards/*.md", "reference/index.md")
