@@ -14,7 +14,7 @@ from torch.testing import assert_close
 from kexue.distributions import NOISES
 from kexue.errors import DataError, OptionError
 from kexue.studies import STUDIES, StudyOptions, run_study
-from kexue.studies.distributions import attention, classification, cost, data, pictures, quadrature
+from kexue.studies.distributions import attention, classification, cost, data, pictures, properties, quadrature
 from kexue.studies.distributions.contenders import Contender, contenders, scaled
 
 SOFTMAX = contenders()[0]
@@ -114,6 +114,16 @@ def test_the_articles_quadrature_loses_four_tenths_of_a_hundred_equal_classes():
     assert row.error_of_drawn > 1e-4
 
 
+def test_what_holds_for_every_law_is_measured_on_each_and_bounded_noise_alone_gives_equal_probabilities():
+    found = properties.measure(2, 8, seed=0)
+    assert found.laws.keys() == {properties.title(name) for name in NOISES}
+    for law in found.laws.values():
+        assert max(law.sum_error, law.fall, law.shift_error) < 1e-12
+    assert {name for name, law in found.laws.items() if law.ties} == {"uniform", "triangular"}
+    assert found.softmax_error < 1e-12
+    assert all(1e-7 < error < 1e-4 for error in found.closed_errors.values())
+
+
 def test_the_plane_of_three_locations_has_no_common_part():
     loc = pictures.locations(2.0, 5)
     assert_close(loc.sum(-1), torch.zeros(5, 5).double(), atol=1e-12, rtol=0)
@@ -132,8 +142,9 @@ def test_a_quick_run_writes_the_page_with_a_row_for_every_map(tmp_path: Path):
     said: list[str] = []
     page = run_study("distributions", StudyOptions(tmp_path, quick=True, say=said.append))
     text = page.read_text("utf-8")
+    laws = {properties.title(name) for name in NOISES}
     for name in (contender.name for contender in contenders()):
-        assert text.count(f"| {name} |") == 3  # digits, attention, cost
+        assert text.count(f"| {name} |") == 3 + (name in laws)  # digits, attention, cost, what holds for every law
     for heading in ("Question", "What the article claims", "Classification", "Attention", "Verdict", "To repeat it"):
         assert f"## {heading}\n" in text
     assert "quick run" in text and "webnlg: not measured" in text and "kexue study distributions --quick" in text

@@ -11,6 +11,7 @@ from typing import cast
 
 from kexue.errors import OptionError, unknown
 from kexue.studies.options import StudyOptions
+from kexue.studies.summary import fill_index
 
 STUDIES = {
     "divergence": "Regularisers (archives/9039): does the divergence that fits the loss help, and softmax KL harm?",
@@ -29,10 +30,12 @@ __all__ = ["STUDIES", "StudyOptions", "run_study"]
 
 
 def run_study(name: str, options: StudyOptions) -> Path:
-    """Run one study and return the page that it wrote.
+    """Run one study and return the page that it wrote; an index page beside it gets its verdicts.
 
     Raises `OptionError` for a name that is not in `STUDIES`.
     """
     if name not in STUDIES:
         raise OptionError(unknown("study", name, tuple(STUDIES)))
-    return cast(Path, import_module(f"kexue.studies.{name.replace('-', '_')}").run(options))
+    page = cast(Path, import_module(f"kexue.studies.{name.replace('-', '_')}").run(options))
+    fill_index(page.parent)
+    return page

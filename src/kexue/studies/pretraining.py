@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from kexue.files import atomic_write
 from kexue.manifest import MANIFEST
 from kexue.ops.device import choose_device
 from kexue.studies import annotated
+from kexue.studies.claims import Claim, add_verdicts, judge
 from kexue.studies.frame import ask, begin, repeat
 from kexue.studies.machine import describe_machine
 from kexue.studies.options import StudyOptions
@@ -232,20 +233,42 @@ def write(outcomes: Sequence[Outcome], encoders: Mapping[str, Path], options: St
             for run in outcomes
         ],
     )
-    page.heading("Verdict")
-    known = {run.key: run for run in outcomes}
-    for run in outcomes:
-        other = known.get((run.data, SCRATCH, run.seed))
-        if run.start == PRETRAINED and other:
-            apart = "do not overlap" if run.interval[0] > other.interval[1] else "overlap"
-            page.text(
-                f"{run.data}, seed {run.seed}: {100 * (run.strict - other.strict):+.1f} points; the intervals {apart}."
-            )
+    add_verdicts(page, list(judged(outcomes)))
     machines = "; ".join(dict.fromkeys(run.machine for run in outcomes))
     rest = f"Trainings on {machines or 'none yet'}. The study wrote this page from pretraining.jsonl beside it."
     device = choose_device(options.device).type
     repeat(page, "pretraining", options, device, sorted({run.seed for run in outcomes}) or [options.seed], rest)
     return page
+
+
+def judged(outcomes: Sequence[Outcome]) -> Iterator[Claim]:
+    """Our question, set by set: decided where with every seed the intervals lie apart, on the same side."""
+    known = {run.key: run for run in outcomes}
+    for data in dict.fromkeys(run.data for run in outcomes):
+        pairs = [
+            (scratch, run)
+            for run in outcomes
+            if (run.data, run.start) == (data, PRETRAINED) and (scratch := known.get((data, SCRATCH, run.seed)))
+        ]
+        if not pairs:
+            continue
+        sides = [_side(scratch, run) for scratch, run in pairs]
+        gains = [
+            f"{100 * (run.strict - scratch.strict):+.1f} points with seed {run.seed}, the intervals "
+            f"{'do not overlap' if side else 'overlap'}"
+            for (scratch, run), side in zip(pairs, sides, strict=True)
+        ]
+        yield judge(
+            "Pre-training a small encoder on the text at hand raises F1 (our question)",
+            sides[0] > 0,
+            f"{data}: {'; '.join(gains)}",
+            decides=sides[0] != 0 and len(set(sides)) == 1,
+        )
+
+
+def _side(one: Outcome, other: Outcome) -> int:
+    """1 where the interval of the other lies above that of the one, -1 where it lies below, 0 where they overlap."""
+    return (other.interval[0] > one.interval[1]) - (other.interval[1] < one.interval[0])
 
 
 def _pretrained(language: str, folder: Path) -> list[str]:

@@ -1,7 +1,8 @@
 """Does the noise law matter? Each law of kexue.distributions against softmax, sparsemax and entmax 1.5.
 
 Writes distributions.md and two pictures. What is compared is in `contenders`; how, in `classification`,
-`attention`, `cost` and `quadrature`; what comes out goes through `findings` into the `report`.
+`attention`, `cost`, `properties` and `quadrature`; what comes out goes through `findings` and `verdict` into the
+`report`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from kexue.studies.distributions import attention, classification, pictures, quadrature, report
+from kexue.studies.distributions import attention, classification, pictures, properties, quadrature, report
 from kexue.studies.distributions.contenders import Contender, contenders, other_losses
 from kexue.studies.distributions.cost import affordable, relative_costs
 from kexue.studies.distributions.data import FOLDERS, Split, digits
@@ -54,7 +55,14 @@ def _measure(options: StudyOptions, sizes: Sizes, maps: list[Contender], seeds: 
         shape: relative_costs(within(shape, sizes.rounds), shape, sizes.rounds, options.seed) for shape in sizes.costs
     }
     return Findings(
-        maps, classifiers, classified, attended, costs, quadrature.errors(sizes.quadrature, options.seed), sizes.limit
+        maps,
+        classifiers,
+        classified,
+        attended,
+        costs,
+        properties.measure(*sizes.properties, options.seed),
+        quadrature.errors(sizes.quadrature, options.seed),
+        sizes.limit,
     )
 
 

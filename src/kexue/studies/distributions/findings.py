@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import mean
+from statistics import mean, median
 
 from kexue.studies.distributions.attention import AttentionOutcome
 from kexue.studies.distributions.classification import Outcome
 from kexue.studies.distributions.contenders import Contender
+from kexue.studies.distributions.properties import Properties
 from kexue.studies.distributions.quadrature import QuadratureError
 
 
@@ -25,16 +26,42 @@ class Findings:
     classified: Mapping[str, Mapping[str, Sequence[Outcome]]]
     attended: Mapping[str, Sequence[Mapping[int, AttentionOutcome]]]
     costs: Mapping[tuple[int, int], tuple[Mapping[str, float], float]]
+    properties: Properties
     quadrature: Sequence[QuadratureError]
     limit: float
 
-    def accuracies(self, data: str) -> dict[str, list[float]]:
-        """Of every contender on a data set, one for each seed."""
-        return {name: [outcome.accuracy for outcome in outcomes] for name, outcomes in self.classified[data].items()}
+    def accuracies(self) -> dict[str, dict[str, list[float]]]:
+        """By data set or number of items, the fewest and the most, then by contender, one for each seed."""
+        classified = {
+            data: {name: [outcome.accuracy for outcome in outcomes] for name, outcomes in own.items()}
+            for data, own in self.classified.items()
+        }
+        attended = {
+            f"attention over {length} items": {
+                name: [run[length].accuracy for run in runs] for name, runs in self.attended.items()
+            }
+            for length in (self.lengths[0], self.lengths[-1])
+        }
+        return classified | attended
 
-    def attention_accuracies(self, length: int) -> dict[str, list[float]]:
-        """Of every contender with this many items, one for each seed."""
-        return {name: [run[length].accuracy for run in runs] for name, runs in self.attended.items()}
+    def calibrations(self) -> dict[str, dict[str, list[float]]]:
+        """1 - ECE by data set, then by contender, one for each seed."""
+        return {
+            data: {name: [1 - outcome.calibration_error for outcome in outcomes] for name, outcomes in own.items()}
+            for data, own in self.classified.items()
+        }
+
+    def longest(self) -> dict[str, list[AttentionOutcome]]:
+        """Of attention over the most items, by contender, one for each seed."""
+        return {name: [run[self.lengths[-1]] for run in runs] for name, runs in self.attended.items()}
+
+    def training_times(self, data: str) -> dict[str, float]:
+        """Multiples of softmax's time with the same seed, medians over the seeds, by contender."""
+        seconds = [outcome.seconds for outcome in self.classified[data]["softmax"]]
+        return {
+            name: median(outcome.seconds / other for outcome, other in zip(outcomes, seconds, strict=True))
+            for name, outcomes in self.classified[data].items()
+        }
 
     @property
     def lengths(self) -> list[int]:

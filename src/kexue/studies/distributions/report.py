@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from statistics import median
+from statistics import mean, stdev
 
+from kexue.studies.claims import add_verdicts
 from kexue.studies.distributions.attention import AttentionOutcome
 from kexue.studies.distributions.contenders import Contender
 from kexue.studies.distributions.data import FOLDERS
 from kexue.studies.distributions.findings import Findings
-from kexue.studies.distributions.verdict import describe_accuracies
+from kexue.studies.distributions.verdict import CONTROL, beyond_chance, judged
 from kexue.studies.frame import ask, begin, repeat
 from kexue.studies.options import StudyOptions
 from kexue.studies.page import Page, spread
@@ -22,13 +23,15 @@ def write(findings: Findings, options: StudyOptions, seeds: Sequence[int], drawn
     """The whole page; `drawn` says whether the pictures lie beside it, `seconds` how long it all took."""
     page = begin("Does the noise law matter?", options)
     _question(page)
+    _properties(page, findings)
     _quadrature(page, findings)
     if drawn:
         _maps(page)
     _classification(page, findings)
     _attention(page, findings, drawn)
     _cost(page, findings)
-    _verdict(page, findings)
+    _against_softmax(page, findings)
+    add_verdicts(page, judged(findings))
     rest = f"""{seconds / 60:.1f} minutes; written by the study. Fashion-MNIST is Xiao et al. 2017 (10,000 examples to
         learn from), the digits are scikit-learn's, WebNLG is the version with whole entities, one example for each
         triple."""
@@ -48,6 +51,22 @@ def _question(page: Page) -> None:
         by a mean over quantiles of the noise. The article reports no experiment. It leaves open that noise bounded
         on both sides gives probabilities of exactly 0, and that exponential noise of either sign has a closed form
         too; both are in [the guide](../distributions.md).""",
+    )
+
+
+def _properties(page: Page, findings: Findings) -> None:
+    page.heading("What holds for every law")
+    page.text(
+        """Drawn locations of standard deviation 2, float64: the largest distance of the sum of p from 1; the largest
+        fall of p from a location to the next larger one; the share of such neighbours, which all differ, that have the
+        same p; the largest change of p by a shift of all locations."""
+    )
+    page.table(
+        ["law", "sum less 1", "fall", "same p", "change by a shift"],
+        [
+            [name, f"{law.sum_error:.1g}", f"{law.fall:.1g}", f"{law.ties:.0%}", f"{law.shift_error:.1g}"]
+            for name, law in findings.properties.laws.items()
+        ],
     )
 
 
@@ -95,7 +114,7 @@ def _classification(page: Page, findings: Findings) -> None:
     )
     for data, outcomes in findings.classified.items():
         page.heading(data, 3)
-        seconds = [outcome.seconds for outcome in outcomes["softmax"]]
+        times = findings.training_times(data)
         page.table(
             ["map", "loss", "accuracy", "ECE", "zeros", "time"],
             [
@@ -105,7 +124,7 @@ def _classification(page: Page, findings: Findings) -> None:
                     spread([outcome.accuracy for outcome in outcomes[contender.name]], scale=100),
                     spread([outcome.calibration_error for outcome in outcomes[contender.name]], scale=100),
                     spread([outcome.zeros for outcome in outcomes[contender.name]], scale=100),
-                    f"{_median_ratio([outcome.seconds for outcome in outcomes[contender.name]], seconds):.1f}",
+                    f"{times[contender.name]:.1f}",
                 ]
                 for contender in findings.classifiers
                 if contender.name in outcomes
@@ -114,10 +133,6 @@ def _classification(page: Page, findings: Findings) -> None:
         _left_out(page, findings.classifiers, outcomes, findings.limit)
     for missing in (name for name in FOLDERS if name not in findings.classified):
         page.text(f"{missing}: not measured, no folder was given (`--data {missing}=FOLDER`).")
-
-
-def _median_ratio(values: Sequence[float], others: Sequence[float]) -> float:
-    return median(value / other for value, other in zip(values, others, strict=True))
 
 
 def _attention(page: Page, findings: Findings, drawn: bool) -> None:
@@ -184,9 +199,20 @@ def _left_out(page: Page, wanted: Sequence[Contender], measured: Container[str],
         page.text(f"Left out, because one training would take too long (limit {limit:.0f} s): {', '.join(names)}.")
 
 
-def _verdict(page: Page, findings: Findings) -> None:
-    page.heading("Verdict")
-    for data in findings.classified:
-        page.text(describe_accuracies(data, findings.accuracies(data)))
-    for length in (findings.lengths[0], findings.lengths[-1]):
-        page.text(describe_accuracies(f"attention over {length} items", findings.attention_accuracies(length)))
+def _against_softmax(page: Page, findings: Findings) -> None:
+    """Who is best and worst where, and who differs from softmax by more than chance."""
+    page.heading("Against softmax")
+    page.text(
+        """Right answers in percent, means over the seeds; the seeds of one map differ by their standard deviation, mean
+        over the maps. Beyond chance: by Tukey's test over all maps of a row, 5 %."""
+    )
+    rows = []
+    for data, samples in findings.accuracies().items():
+        means = {name: 100 * mean(values) for name, values in samples.items()}
+        best, worst = (choose(means, key=lambda name: means[name]) for choose in (max, min))
+        seeds = min(map(len, samples.values()))
+        between = f"{mean(100 * stdev(values) for values in samples.values()):.1f}" if seeds > 1 else "one seed"
+        better, worse = (", ".join(names) or "none" for names in beyond_chance(samples))
+        shown = (f"{name} {means[name]:.1f}" for name in (best, worst))
+        rows.append([data, f"{means[CONTROL]:.1f}", *shown, between, better, worse])
+    page.table(["on", f"{CONTROL}'s", "best", "worst", "seeds", "better beyond chance", "worse beyond chance"], rows)

@@ -12,7 +12,7 @@ from kexue.studies.distributions.classification import Training
 @dataclass(frozen=True)
 class Sizes:
     """Trainings by data set, (batch, classes) whose cost is measured in so many rounds, (classes, quantiles) of the
-    article's quadrature, points along a picture's panel.
+    article's quadrature, (rows, classes) of the locations that every law is tried on, points along a picture's panel.
 
     `limit` is in seconds: a map whose training or whose round of costs should take longer is left out there.
     """
@@ -24,6 +24,7 @@ class Sizes:
     costs: tuple[tuple[int, int], ...]
     rounds: int
     quadrature: tuple[tuple[int, int], ...]
+    properties: tuple[int, int]
     points: int
 
 
@@ -39,6 +40,7 @@ FULL = Sizes(
     costs=((64, 10), (64, 200), (64, 1000)),
     rounds=3,
     quadrature=((4, 200), (100, 100), (100, 1000), (400, 100)),
+    properties=(20, 10),
     points=91,
 )
 QUICK = Sizes(
@@ -49,5 +51,6 @@ QUICK = Sizes(
     costs=((16, 10),),
     rounds=1,
     quadrature=((4, 200), (100, 100)),
+    properties=(4, 6),
     points=15,
 )

@@ -64,13 +64,14 @@ def _transformer(shape: Shape, *, deep_norm: bool = False) -> nn.Module:
     return Transformer(TransformerSizes(shape.vocab_size, shape.dim, shape.depth // 2, deep_norm=deep_norm))
 
 
+PLAIN, WARM_UP, DEEP_NORM = "Transformer", "Transformer, warm-up", "Transformer, DeepNorm"
 CONTENDERS = (
     units("squared_relu", "lecun"),
     units("softmax", "lecun"),
     units("entropy_invariant_softmax", "depth_scaled"),
-    Contender("Transformer", _transformer),
-    Contender("Transformer, warm-up", _transformer, warm_up=0.25),
-    Contender("Transformer, DeepNorm", partial(_transformer, deep_norm=True)),
+    Contender(PLAIN, _transformer),
+    Contender(WARM_UP, _transformer, warm_up=0.25),
+    Contender(DEEP_NORM, partial(_transformer, deep_norm=True)),
 )
 """At every depth."""
 BEGINNINGS = tuple(

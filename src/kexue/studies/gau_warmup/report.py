@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import torch
 
+from kexue.studies.claims import add_verdicts
 from kexue.studies.frame import ask, begin, machines, repeat
 from kexue.studies.gau_warmup.branch import Setting, article_estimate, corrected_estimate, floor_estimate
 from kexue.studies.gau_warmup.findings import TRAINS, Findings, Run, depths, names, runs_of
 from kexue.studies.gau_warmup.sizes import Sizes
-from kexue.studies.gau_warmup.verdict import verdict
+from kexue.studies.gau_warmup.verdict import judged
 from kexue.studies.options import StudyOptions
 from kexue.studies.page import Page, spread
 
@@ -26,9 +27,7 @@ def write(findings: Findings, options: StudyOptions, sizes: Sizes, device: torch
     _kinds(page, findings)
     _training(page, findings, sizes, drawn)
     _beginnings(page, findings, sizes)
-    page.heading("Verdict")
-    for sentence in verdict(findings):
-        page.text(sentence)
+    add_verdicts(page, judged(findings))
     runs = [*findings.by_depth, *findings.by_beginning]
     rest = f"""{sum(run.seconds for run in runs) / 60:.1f} minutes of training: {machines(runs)}. The study wrote this
         page from gau-warmup.jsonl beside it."""
