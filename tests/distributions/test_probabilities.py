@@ -96,6 +96,14 @@ def test_a_class_at_any_depth_keeps_the_order_and_a_finite_logarithm_where_it_ca
     assert not bool(log_probs.isnan().any())
 
 
+@pytest.mark.parametrize("law", [name for name, law in NOISES.items() if law().last_piece])
+def test_an_absent_class_moves_no_node(law: str) -> None:
+    loc, accuracy = torch.zeros(1, 3, dtype=torch.float64), Accuracy.of_probs(None, torch.float64)
+    absent = torch.nn.functional.pad(loc, (0, 1), value=-torch.inf)
+    states = [algorithm_for(NOISES[law]()).log_probs(own, accuracy)[1] for own in (loc, absent)]
+    torch.testing.assert_close(states[1][1], states[0][1])
+
+
 @pytest.mark.parametrize("tolerance", [1e-4, 1e-8])
 @pytest.mark.parametrize("law", ["normal", "logistic", "student_t", "exponential", "laplace"])
 def test_the_error_stays_below_the_tolerance_and_is_estimated(law: str, tolerance: float) -> None:
