@@ -77,6 +77,12 @@ def test_the_derivative_of_the_log_cdf_is_the_reverse_hazard(noise: Noise) -> No
     torch.testing.assert_close(gradient, difference, rtol=1e-5, atol=1e-7)
 
 
+def test_the_log_survival_of_the_laplace_law_falls_at_its_kink_as_beside_it() -> None:
+    z = torch.tensor([0.0, 0.5], dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(NOISES["laplace"]().log_survival(z).sum(), z)
+    assert gradient.tolist() == [-1, -1]
+
+
 @EVERY
 def test_outside_the_support_there_is_nothing(noise: Noise) -> None:
     for end, inside in ((noise.lower, 0.0), (noise.upper, 1.0)):
