@@ -101,6 +101,7 @@ def test_one_step_encodes_and_decodes():
     x0, denoise = MIXTURE.sample(20), MIXTURE.denoiser(LINEAR)
     assert bool(encode(denoise, LINEAR, x0, DDIM(), 1).isfinite().all())
     assert bool(encode(denoise, LINEAR, x0.float(), Heun(), 1).isfinite().all())
+    assert bool(invert(denoise, LINEAR, x0, DDIM(), 1).isfinite().all())
 
 
 def test_encoded_data_look_like_noise():
