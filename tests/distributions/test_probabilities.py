@@ -52,6 +52,17 @@ def test_probabilities_are_those_of_quadrature_class_by_class(law: str, n: int, 
         torch.testing.assert_close(log_probs[held], expected[held], rtol=relative, atol=relative)
 
 
+@pytest.mark.parametrize(("law", "gap", "counts"), [("triangular", 1.0, (299, 1)), ("laplace", 30.0, (1, 59))])
+def test_one_class_far_from_many_that_are_tied_keeps_the_digits_of_all(
+    law: str, gap: float, counts: tuple[int, int]
+) -> None:
+    """Where the many need more pieces than their window is long."""
+    distinct, repeats = torch.tensor([0.0, -gap], dtype=torch.float64), torch.tensor(counts)
+    expected = torch.from_numpy(reference.log_probs(distinct.numpy(), law, repeats.double().numpy()))
+    log_probs = perturbed_argmax_log_probs(distinct.repeat_interleave(repeats), NOISES[law]())
+    torch.testing.assert_close(log_probs, expected.repeat_interleave(repeats), rtol=0, atol=2e-12)
+
+
 @EVERY
 def test_zero_is_exact_where_bounded_noise_cannot_close_the_gap(law: str) -> None:
     noise = NOISES[law]()
@@ -175,7 +186,7 @@ def test_values_that_are_no_locations_are_named(row: list[float], said: str) -> 
 @pytest.mark.parametrize("num_points", sorted({enough_points(degree) for degree in range(1, 200)}))
 def test_chebyshev_points_hold_polynomials_exactly_and_spreading_is_the_transpose(num_points: int) -> None:
     inner, outer = factors(num_points)
-    assert inner * outer == num_points
+    assert inner * outer == num_points and inner - outer in (0, 1)
     generator = torch.Generator().manual_seed(0)
     low = torch.tensor([[-3.0], [-0.5]], dtype=torch.float64)
     mu = low * torch.rand(2, 90, generator=generator, dtype=torch.float64)

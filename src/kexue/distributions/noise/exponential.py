@@ -117,8 +117,8 @@ class Laplace(Noise):
         self, shape: tuple[int, ...], generator: torch.Generator | None, dtype: torch.dtype, device: torch.device
     ) -> Tensor:
         """The difference of two exponential draws."""
-        draws = torch.empty((2, *shape), dtype=dtype, device=device).exponential_(generator=generator)
-        return draws[0] - draws[1]
+        one, other = torch.empty((2, *shape), dtype=dtype, device=device).exponential_(generator=generator)
+        return one - other
 
 
 def _log1mexp(z: Tensor) -> Tensor:
