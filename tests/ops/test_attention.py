@@ -72,6 +72,13 @@ def test_neighbouring_rows_columns_and_texts_fall_independently():
             assert abs(agreement) < (0.005 if shift % 3 or dim else 1.01)
 
 
+def test_a_text_does_not_repeat_one_of_a_neighbouring_seed_some_rows_later():
+    falls = dropped(torch.arange(4, dtype=torch.int32), slice(0, 200), 200, 0.5).double() - 0.5
+    for shift in range(-3, 4):
+        agreement = 4 * (falls[:-1] * falls[1:].roll(shift, 1)).mean().item()
+        assert abs(agreement) < 0.02
+
+
 def test_weights_that_stay_are_divided_by_the_share_that_stays():
     seeds, weights = torch.tensor([1, 2], dtype=torch.int32), torch.arange(1.0, 71).view(2, 5, 7)
     falls = dropped(seeds, slice(3, 8), 7, 0.2)
