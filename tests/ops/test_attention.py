@@ -103,3 +103,11 @@ def test_rms_norm_equals_its_definition_and_its_gradient_finite_differences():
     x = torch.randn(3, 5, 7, dtype=torch.float64, requires_grad=True)
     assert_close(rms_norm(x, 0.1), x / (x.square().mean(-1, keepdim=True) + 0.1).sqrt())
     assert torch.autograd.gradcheck(lambda x: rms_norm(x, 0.1), (x,))
+
+
+def test_rms_norm_of_half_precision_is_computed_in_float32_and_keeps_its_dtype():
+    x = torch.full((2, 8), 300.0, dtype=torch.float16, requires_grad=True)  # whose square is no float16
+    y = rms_norm(x)
+    assert y.dtype == torch.float16 and (y == 1).all()
+    (gradient,) = torch.autograd.grad(y[:, 0].sum(), x)
+    assert gradient.dtype == torch.float16 and gradient.isfinite().all()
