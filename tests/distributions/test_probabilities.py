@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kexue.distributions.accuracy import Accuracy
 from kexue.distributions.chebyshev import Chebyshev, enough_points, factors
+from kexue.distributions.nodes import Line
 from kexue.distributions.noise import NOISES, CustomNoise, Gumbel, Logistic, Normal, Triangular
 from kexue.distributions.probabilities import (
     algorithm_for,
@@ -124,6 +125,12 @@ def test_the_error_stays_below_the_tolerance_and_is_estimated(law: str, toleranc
     estimate = perturbed_argmax_error(loc, NOISES[law](), tolerance=tolerance)
     assert error <= tolerance
     torch.testing.assert_close(estimate, error, rtol=0.01, atol=1e-14)
+
+
+def test_ends_of_a_window_over_power_tails_are_on_the_safe_side() -> None:
+    low = -torch.logspace(-1, 5, 7, dtype=torch.float64)[:, None]
+    far, line = torch.sinh(torch.linspace(0, 20, 201, dtype=torch.float64)), Line(low, heavy=True)
+    assert bool((line.x(line.u_below(-far)) <= -far).all()) and bool((line.x(line.u_above(far)) >= far).all())
 
 
 def test_a_smaller_tolerance_takes_more_nodes() -> None:
