@@ -155,6 +155,14 @@ def test_student_takes_any_degrees_of_freedom(df: float) -> None:
     torch.testing.assert_close(StudentT(df=df).log_cdf(z)[held], expected[held], rtol=1e-8, atol=1e-13)
 
 
+def test_the_log_survival_of_student_has_a_gradient_near_and_far() -> None:
+    noise, t = StudentT(df=3.0), torch.logspace(-6, 6, 60, dtype=torch.float64)
+    z = torch.cat([-t, t]).requires_grad_()
+    log_survival = noise.log_survival(z)
+    (gradient,) = torch.autograd.grad(log_survival.sum(), z)
+    torch.testing.assert_close(gradient, -(noise.log_pdf(z) - log_survival).exp(), rtol=1e-8, atol=1e-14)
+
+
 def sigmoid_slope(z: torch.Tensor) -> torch.Tensor:
     return torch.sigmoid(z) * torch.sigmoid(-z)
 

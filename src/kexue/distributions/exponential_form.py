@@ -193,5 +193,5 @@ def _last_node(locations: Locations, accuracy: Accuracy) -> Tensor:
 def _nodes(last: Tensor, num_classes: int, accuracy: Accuracy) -> tuple[Tensor, Tensor]:
     """x = -log u and the logarithms of the weights du/u, [rows, K]."""
     enough = math.ceil(NODES_PER_NAT * accuracy.nats) + FEWEST_NODES
-    gauss, log_gauss = gauss_legendre(min(max(2, (num_classes + 1) // 2), enough), last.device)
+    gauss, log_gauss = gauss_legendre(min((num_classes + 1) // 2, enough), last.device)
     return -(last.log() + gauss.log()), (log_gauss - gauss.log()).expand(last.shape[0], -1)
