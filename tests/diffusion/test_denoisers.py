@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kexue.diffusion.denoisers import DENOISERS, DenoisingNetwork, GAUDenoiser, UNet
 from kexue.diffusion.denoisers.gau import (
+    ConditionedUnit,
     Sizes,
     from_patches,
     grid_places,
@@ -165,6 +166,17 @@ def test_a_fresh_gau_denoiser_says_zero_and_its_layers_are_the_identity():
     x = torch.randn(2, 64, network.sizes.dim)
     assert torch.equal(network.layers[0](x, torch.randn(2, network.sizes.dim), grid_places(8, 8)), x)
     assert not network(images(), torch.rand(2)).any()
+
+
+def test_a_layer_shifts_and_stretches_what_goes_into_its_unit_and_weighs_what_comes_out():
+    unit = ConditionedUnit(Sizes(1, 4, 4, patch=1, dim=6, num_layers=1, key_dim=4))
+    shift, scale, gate = torch.randn(3, 6, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        unit.modulation[1].bias.copy_(torch.cat([shift, scale, gate]))
+    x, places = torch.randn(2, 16, 6), grid_places(4, 4)
+    normalised = (x - x.mean(-1, keepdim=True)) / (x.var(-1, keepdim=True, correction=0) + 1e-5).sqrt()
+    expected = x + gate * unit.unit(normalised * (1 + scale) + shift, places=places)
+    torch.testing.assert_close(unit(x, torch.randn(2, 6), places), expected)
 
 
 @pytest.mark.parametrize(("size", "patch"), [((8, 8), 1), ((16, 16), 1), ((28, 28), 2), ((32, 32), 2), ((64, 32), 4)])

@@ -101,6 +101,7 @@ def test_one_step_encodes_and_decodes():
     x0, denoise = MIXTURE.sample(20), MIXTURE.denoiser(LINEAR)
     assert bool(encode(denoise, LINEAR, x0, DDIM(), 1).isfinite().all())
     assert bool(encode(denoise, LINEAR, x0.float(), Heun(), 1).isfinite().all())
+    assert bool(invert(denoise, LINEAR, x0, DDIM(), 1).isfinite().all())
 
 
 def test_encoded_data_look_like_noise():
@@ -154,8 +155,9 @@ def test_a_great_circle_turns_evenly_and_keeps_lengths():
 def test_a_great_circle_between_equal_and_opposite_noises():
     z = torch.randn(2, 3, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(great_circle(z, z, torch.tensor([0.3]))[0], z)
-    with pytest.raises(OptionError, match="opposite"):
-        great_circle(z, -z, torch.tensor([0.5]))
+    for noise in (z, z.double()):
+        with pytest.raises(OptionError, match="opposite"):
+            great_circle(noise, -noise, torch.tensor([0.5]))
 
 
 @pytest.mark.parametrize("between", [spherical, great_circle])

@@ -68,6 +68,18 @@ def test_every_step_is_reported_and_leads_forward():
     assert seen[-1].tolist() == [1, 1]
 
 
+def test_the_first_step_is_short_where_the_slope_soon_changes():
+    """A slope that is small only where it begins would ask for a step that has to be taken back."""
+
+    def swinging(t: Tensor, state: State) -> State:
+        return ((0.01 + torch.sin(20 * t.clamp(min=0)))[:, None],)
+
+    times = [0.0]
+    one = torch.ones(1, 1, dtype=torch.float64)
+    integrate(swinging, (one,), 0.0, 1.0, rtol=1e-3, atol=1e-3, on_step=lambda t, state: times.append(float(t)))
+    assert all(earlier < later for earlier, later in pairwise(times))
+
+
 def test_nothing_to_integrate_leaves_everything_as_it_is():
     assert integrate(growing, START, 0.5, 0.5).state[0].equal(START[0])
 

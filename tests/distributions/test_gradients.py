@@ -54,6 +54,16 @@ def test_first_and_second_derivatives_agree_with_differences(law: str, function)
     assert gradgradcheck(lambda loc: function(loc, noise), (loc,))
 
 
+@pytest.mark.parametrize("law", [name for name, law in NOISES.items() if not law().heavy_tailed])
+def test_a_common_shift_changes_no_second_derivative(law: str) -> None:
+    loc = locations(3, 0.7).detach()
+    hessians = [
+        torch.autograd.functional.hessian(lambda loc: perturbed_argmax_probs(loc, NOISES[law]())[0], loc + shift)
+        for shift in (0.0, 64.0)
+    ]
+    torch.testing.assert_close(hessians[1], hessians[0], rtol=0, atol=1e-9)
+
+
 @EVERY
 def test_the_gradient_of_the_log_probability_of_a_deep_class_is_not_lost(law: str) -> None:
     """Where p underflows, dlog p/dloc is still a difference of logarithms."""

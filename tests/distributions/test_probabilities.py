@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kexue.distributions.accuracy import Accuracy
 from kexue.distributions.chebyshev import Chebyshev, enough_points, factors
+from kexue.distributions.nodes import Line
 from kexue.distributions.noise import NOISES, CustomNoise, Gumbel, Logistic, Normal, Triangular
 from kexue.distributions.probabilities import (
     algorithm_for,
@@ -50,6 +51,17 @@ def test_probabilities_are_those_of_quadrature_class_by_class(law: str, n: int, 
     for dtype, relative in ((torch.float64, 1e-10), (torch.float32, 1e-6)):
         log_probs = perturbed_argmax_log_probs(loc.to(dtype), noise).double()
         torch.testing.assert_close(log_probs[held], expected[held], rtol=relative, atol=relative)
+
+
+@pytest.mark.parametrize(("law", "gap", "counts"), [("triangular", 1.0, (299, 1)), ("laplace", 30.0, (1, 59))])
+def test_one_class_far_from_many_that_are_tied_keeps_the_digits_of_all(
+    law: str, gap: float, counts: tuple[int, int]
+) -> None:
+    """Where the many need more pieces than their window is long."""
+    distinct, repeats = torch.tensor([0.0, -gap], dtype=torch.float64), torch.tensor(counts)
+    expected = torch.from_numpy(reference.log_probs(distinct.numpy(), law, repeats.double().numpy()))
+    log_probs = perturbed_argmax_log_probs(distinct.repeat_interleave(repeats), NOISES[law]())
+    torch.testing.assert_close(log_probs, expected.repeat_interleave(repeats), rtol=0, atol=2e-12)
 
 
 @EVERY
@@ -96,6 +108,14 @@ def test_a_class_at_any_depth_keeps_the_order_and_a_finite_logarithm_where_it_ca
     assert not bool(log_probs.isnan().any())
 
 
+@pytest.mark.parametrize("law", [name for name, law in NOISES.items() if law().last_piece])
+def test_an_absent_class_moves_no_node(law: str) -> None:
+    loc, accuracy = torch.zeros(1, 3, dtype=torch.float64), Accuracy.of_probs(None, torch.float64)
+    absent = torch.nn.functional.pad(loc, (0, 1), value=-torch.inf)
+    states = [algorithm_for(NOISES[law]()).log_probs(own, accuracy)[1] for own in (loc, absent)]
+    torch.testing.assert_close(states[1][1], states[0][1])
+
+
 @pytest.mark.parametrize("tolerance", [1e-4, 1e-8])
 @pytest.mark.parametrize("law", ["normal", "logistic", "student_t", "exponential", "laplace"])
 def test_the_error_stays_below_the_tolerance_and_is_estimated(law: str, tolerance: float) -> None:
@@ -105,6 +125,12 @@ def test_the_error_stays_below_the_tolerance_and_is_estimated(law: str, toleranc
     estimate = perturbed_argmax_error(loc, NOISES[law](), tolerance=tolerance)
     assert error <= tolerance
     torch.testing.assert_close(estimate, error, rtol=0.01, atol=1e-14)
+
+
+def test_ends_of_a_window_over_power_tails_are_on_the_safe_side() -> None:
+    low = -torch.logspace(-1, 5, 7, dtype=torch.float64)[:, None]
+    far, line = torch.sinh(torch.linspace(0, 20, 201, dtype=torch.float64)), Line(low, heavy=True)
+    assert bool((line.x(line.u_below(-far)) <= -far).all()) and bool((line.x(line.u_above(far)) >= far).all())
 
 
 def test_a_smaller_tolerance_takes_more_nodes() -> None:
@@ -167,7 +193,7 @@ def test_values_that_are_no_locations_are_named(row: list[float], said: str) -> 
 @pytest.mark.parametrize("num_points", sorted({enough_points(degree) for degree in range(1, 200)}))
 def test_chebyshev_points_hold_polynomials_exactly_and_spreading_is_the_transpose(num_points: int) -> None:
     inner, outer = factors(num_points)
-    assert inner * outer == num_points
+    assert inner * outer == num_points and inner - outer in (0, 1)
     generator = torch.Generator().manual_seed(0)
     low = torch.tensor([[-3.0], [-0.5]], dtype=torch.float64)
     mu = low * torch.rand(2, 90, generator=generator, dtype=torch.float64)

@@ -315,9 +315,11 @@ def test_a_dimension_without_classes_is_refused(noise: Noise):
 
 @each_law
 def test_a_batch_without_elements_stays_empty(noise: Noise):
-    assert perturbed_argmax_probs(torch.zeros(0, 4), noise).shape == (0, 4)
-    if noise.has_mean:
-        assert expected_max(torch.zeros(0, 4), noise).shape == (0,)
+    for num_classes in (1, 4):
+        loc = torch.zeros(0, num_classes)
+        assert perturbed_argmax_probs(loc, noise).shape == (0, num_classes)
+        if noise.has_mean:
+            assert expected_max(loc, noise).shape == (0,)
 
 
 @pytest.fixture

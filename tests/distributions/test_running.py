@@ -9,7 +9,9 @@ from tests.reference import argmax as reference
 from torch import Tensor
 
 from kexue.distributions import piecewise
+from kexue.distributions.accuracy import Accuracy
 from kexue.distributions.noise import NOISES
+from kexue.distributions.piecewise import PiecewiseQuadrature
 from kexue.distributions.probabilities import expected_max, perturbed_argmax_log_probs, perturbed_argmax_probs
 
 KINKED = [name for name, law in NOISES.items() if law().last_piece]
@@ -42,6 +44,16 @@ def test_running_sums_give_what_every_pair_of_class_and_node_gives(
     every_pair = value_and_gradient()
     torch.testing.assert_close(running[0], every_pair[0], rtol=1e-11, atol=1e-12)
     torch.testing.assert_close(running[1], every_pair[1], rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(("law", "scale"), [("uniform", 0.3), ("triangular", 0.3), ("laplace", 1.0)])
+def test_few_points_stand_for_many_classes(law: str, scale: float) -> None:
+    form, accuracy = PiecewiseQuadrature(NOISES[law]()), Accuracy.of_probs(None, torch.float64)
+    mu = locations(1, 2000, scale=scale)
+    _, pieces, index = form._prepare(mu, accuracy)
+    points, counts = piecewise._chosen(piecewise.Locations.of(mu, torch.inf), index)
+    for _, rule in form._rules(pieces, points, counts, accuracy):
+        assert sum(cell.points.shape[1] for cell in rule.cells) < index.shape[1] / 4
 
 
 @each_law

@@ -72,6 +72,13 @@ def test_neighbouring_rows_columns_and_texts_fall_independently():
             assert abs(agreement) < (0.005 if shift % 3 or dim else 1.01)
 
 
+def test_a_text_does_not_repeat_one_of_a_neighbouring_seed_some_rows_later():
+    falls = dropped(torch.arange(4, dtype=torch.int32), slice(0, 200), 200, 0.5).double() - 0.5
+    for shift in range(-3, 4):
+        agreement = 4 * (falls[:-1] * falls[1:].roll(shift, 1)).mean().item()
+        assert abs(agreement) < 0.02
+
+
 def test_weights_that_stay_are_divided_by_the_share_that_stays():
     seeds, weights = torch.tensor([1, 2], dtype=torch.int32), torch.arange(1.0, 71).view(2, 5, 7)
     falls = dropped(seeds, slice(3, 8), 7, 0.2)
@@ -96,3 +103,11 @@ def test_rms_norm_equals_its_definition_and_its_gradient_finite_differences():
     x = torch.randn(3, 5, 7, dtype=torch.float64, requires_grad=True)
     assert_close(rms_norm(x, 0.1), x / (x.square().mean(-1, keepdim=True) + 0.1).sqrt())
     assert torch.autograd.gradcheck(lambda x: rms_norm(x, 0.1), (x,))
+
+
+def test_rms_norm_of_half_precision_is_computed_in_float32_and_keeps_its_dtype():
+    x = torch.full((2, 8), 300.0, dtype=torch.float16, requires_grad=True)  # whose square is no float16
+    y = rms_norm(x)
+    assert y.dtype == torch.float16 and (y == 1).all()
+    (gradient,) = torch.autograd.grad(y[:, 0].sum(), x)
+    assert gradient.dtype == torch.float16 and gradient.isfinite().all()

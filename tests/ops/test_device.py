@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kexue.errors import OptionError
-from kexue.ops.device import choose_device
+from kexue.ops.device import check_dtype, choose_device
 
 
 @pytest.mark.parametrize(("there", "best"), [(True, "cuda"), (False, "cpu")])
@@ -23,3 +23,9 @@ def test_the_device_asked_for_is_taken():
 def test_a_device_that_is_not_there_is_refused_in_one_line_that_names_it(name: str):
     with pytest.raises(OptionError, match=rf"^device '{name}' cannot be used here \(.*\); cpu always can$"):
         choose_device(name)
+
+
+def test_a_precision_that_networks_do_not_compute_in_is_refused_with_those_they_do():
+    check_dtype("bfloat16")
+    with pytest.raises(OptionError, match=r"float23.*float32.*bfloat16"):
+        check_dtype("float23")

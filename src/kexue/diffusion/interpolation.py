@@ -17,7 +17,7 @@ from torch import Tensor
 from kexue.diffusion.shapes import per_sample
 from kexue.errors import OptionError
 
-PARALLEL = 1e-4  # below this angle, in radians, sines cancel and the great circle is a line
+OPPOSITE = 1e-4  # so close to half a turn, in radians, there is no saying which way round is the shorter
 
 
 def spherical(first: Tensor, second: Tensor, weights: Tensor) -> Tensor:
@@ -40,7 +40,7 @@ def great_circle(first: Tensor, second: Tensor, weights: Tensor) -> Tensor:
     lengths = first.norm(), second.norm()
     one, other = first / lengths[0], second / lengths[1]
     angle = 2 * torch.atan2((one - other).norm(), (one + other).norm())
-    if float(angle) > math.pi - PARALLEL:
+    if float(angle) > math.pi - OPPOSITE:
         raise OptionError("the two noises are opposite, so there is no shortest arc between them")
     share = per_sample(weights.to(first), first[None])
     return _on_arc(one, other, angle, share) * torch.lerp(
@@ -49,9 +49,9 @@ def great_circle(first: Tensor, second: Tensor, weights: Tensor) -> Tensor:
 
 
 def _on_arc(one: Tensor, other: Tensor, angle: Tensor, share: Tensor) -> Tensor:
-    if float(angle) < PARALLEL:
-        return torch.lerp(one, other, share)
-    return (one * torch.sin((1 - share) * angle) + other * torch.sin(share * angle)) / torch.sin(angle)
+    turn = angle / math.pi
+    near, far = (part * torch.sinc(part * turn) / torch.sinc(turn) for part in (1 - share, share))
+    return one * near + other * far
 
 
 def _check_same_shape(first: Tensor, second: Tensor) -> None:

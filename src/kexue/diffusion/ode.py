@@ -100,8 +100,7 @@ def _first_step(
     moved = derivative(t + trial, _add(state, _combine(trial, [k], (1.0,))))
     bend = _size(tuple(a - b for a, b in zip(moved, k, strict=True)), state, state, rtol, atol) / trial.abs()
     steepest = slope.maximum(bend)
-    wanted = torch.where(steepest <= 1e-15, 1e-6, (0.01 / steepest) ** (1 / ORDER))
-    return wanted.minimum(100 * trial.abs()) * direction
+    return ((0.01 / steepest) ** (1 / ORDER)).minimum(100 * trial.abs()) * direction
 
 
 def _growth(error: Tensor, accepted: Tensor) -> Tensor:

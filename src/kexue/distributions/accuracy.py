@@ -16,6 +16,8 @@ FULL_DEPTH = 760.0
 
 DEEPEST = 3.0
 """How many times larger than elsewhere the relative error is at the deepest class."""
+MARGIN = 3.0
+"""Nats below the tolerance down to which log p counts where p is asked for."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Accuracy:
     def of_probs(cls, tolerance: float | None, dtype: torch.dtype) -> Accuracy:
         """Probabilities below the tolerance may be anything below the tolerance."""
         tolerance = _checked(tolerance, dtype)
-        return cls(tolerance, 3 - math.log(tolerance))
+        return cls(tolerance, MARGIN - math.log(tolerance))
 
     @classmethod
     def of_log_probs(cls, tolerance: float | None, dtype: torch.dtype) -> Accuracy:

@@ -124,5 +124,5 @@ def _trend(depth: Tensor, coefficients: Tensor) -> Tensor:
 def _depths(num_points: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Powers of the depth, 0 at the largest location and 1 at the least, at the points; and the fit to them."""
     depth = (1 - chebyshev_nodes(num_points, torch.device("cpu"))) / 2
-    powers = torch.stack([depth**k for k in range(1, min(DEGREE, num_points - 1) + 1)])
+    powers = torch.stack([depth**k for k in range(1, DEGREE + 1)])
     return powers.to(device), torch.linalg.pinv(powers).to(device)

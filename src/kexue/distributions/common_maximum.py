@@ -44,7 +44,7 @@ class CommonMaximum:
             for columns in blocks:
                 log_cdf = self.noise.log_cdf_standard(self._differences(rows, columns))
                 total[rows] += _sum(self.weights[rows, columns], log_cdf)
-        return total
+        return total.masked_fill_(total.isnan(), -torch.inf)  # 0 times -inf, of absent classes, which lie at the least
 
     def log_probs(self) -> tuple[Tensor, Tensor]:
         """log p at the points, [rows, M], and the log weight of each node, G + log omega - log Z, [rows, K]."""

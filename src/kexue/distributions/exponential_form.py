@@ -26,6 +26,11 @@ from kexue.distributions.common_maximum import CommonMaximum, differentiable_log
 from kexue.distributions.locations import Locations, pack
 from kexue.distributions.pieces import gauss_legendre
 
+NODES_PER_NAT = 0.75
+"""Of the accuracy, for any number of classes."""
+FEWEST_NODES = 8
+"""To which those are added."""
+
 
 @dataclass(frozen=True)
 class ExponentialForm(Algorithm):
@@ -102,7 +107,7 @@ class Weighted:
         num_points = enough_points(math.ceil(accuracy.nats / rate) + 1)
         if mu.shape[1] <= 4 * num_points:
             index = torch.arange(mu.shape[1], device=mu.device).expand_as(mu)
-            return cls(locations, last, None, index, locations.counts() > 0)
+            return cls(locations, last, None, index, locations.counts().bool())
         beyond = mu > locations.top + high.log().to(mu) if float(high.amin()) < 1 else mu[:, :0] > 0
         return cls(locations, last, Chebyshev(torch.zeros_like(last), high, num_points), *pack(beyond))
 
@@ -187,6 +192,6 @@ def _last_node(locations: Locations, accuracy: Accuracy) -> Tensor:
 
 def _nodes(last: Tensor, num_classes: int, accuracy: Accuracy) -> tuple[Tensor, Tensor]:
     """x = -log u and the logarithms of the weights du/u, [rows, K]."""
-    enough = math.ceil(0.75 * accuracy.nats) + 8
-    gauss, log_gauss = gauss_legendre(min(max(2, (num_classes + 1) // 2), enough), last.device)
+    enough = math.ceil(NODES_PER_NAT * accuracy.nats) + FEWEST_NODES
+    gauss, log_gauss = gauss_legendre(min((num_classes + 1) // 2, enough), last.device)
     return -(last.log() + gauss.log()), (log_gauss - gauss.log()).expand(last.shape[0], -1)

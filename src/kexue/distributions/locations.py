@@ -34,7 +34,8 @@ class Locations:
         if absent:
             bottom = torch.where(mu == -torch.inf, torch.inf, mu).amin(-1, keepdim=True)
         low, reach = bottom - top, min(reach, torch.finfo(mu.dtype).max)
-        return cls(mu, top, low.clamp(min=-reach), bool((low < -reach).any()), absent)
+        kept = low.clamp(min=-reach)
+        return cls(mu, top, kept, not kept.equal(low), absent)
 
     def blocks(self) -> Iterator[slice]:
         """Rows to be handled together."""

@@ -66,7 +66,7 @@ class Line:
 def smooth_nodes(
     noise: Noise, points: Tensor, weights: Tensor, low: Tensor, accuracy: Accuracy
 ) -> tuple[Tensor, Tensor]:
-    """Nodes x and log weights, [rows, K], for locations between `low`, [rows, 1], and 0."""
+    """Nodes x and log weights but for a factor, [rows, K], for locations between `low`, [rows, 1], and 0."""
     line = Line(low, noise.heavy_tailed)
     first, last, rate = window(noise, points, weights, line, accuracy)
     strip = noise.strip * (HEAVY_STRIP if noise.heavy_tailed else 1.0)
@@ -74,14 +74,14 @@ def smooth_nodes(
     step = SAFETY * (math.pi**2 / (rate * accuracy.nats)).clamp(max=longest)
     count = int(((last - first) / step).amax().ceil()) + 1
     u = _between(first, last, count)
-    return line.x(u), line.log_slope(u) + ((last - first) / (count - 1)).log()
+    return line.x(u), line.log_slope(u)
 
 
 def window(
     noise: Noise, points: Tensor, weights: Tensor, line: Line, accuracy: Accuracy, zooms: int = 1
 ) -> tuple[Tensor, Tensor, Tensor]:
     """First and last u that count, and the rate at which M falls off, each [rows, 1]; looked at `zooms` times."""
-    log_count = math.log(max(1.0, float(weights.sum(-1).amax())))
+    log_count = math.log(float(weights.sum(-1).amax()))
     first, last = _outer_window(noise, line, accuracy, log_count)
     for _ in range(zooms):
         u = _between(first, last, NUM_LOOKS_HEAVY if noise.heavy_tailed else NUM_LOOKS)
@@ -90,7 +90,7 @@ def window(
         kept = _kept(noise, line, u, log_cdf, log_count, accuracy)
         count, index = u.shape[1], torch.arange(u.shape[1], device=u.device)
         before = (torch.where(kept, index, count).amin(-1, keepdim=True) - 1).clamp(min=0)
-        after = (torch.where(kept, index, -1).amax(-1, keepdim=True) + 1).clamp(max=count - 1)
+        after = ((kept * index).amax(-1, keepdim=True) + 1).clamp(max=count - 1)
         first, last = u.gather(-1, before), u.gather(-1, after)
     return first, last, _rate(u, log_cdf, accuracy.nats)
 
@@ -137,7 +137,7 @@ def _exponent(noise: Noise, z: Tensor, log_slope: Tensor, log_cdf: Tensor) -> Te
 def _rate(u: Tensor, log_cdf: Tensor, nats: float) -> Tensor:
     """The steepest -d log(-G)/du where it matters, at least 1/LARGEST_RATE, [rows, 1]."""
     size = (-log_cdf).clamp(min=1e-30)
-    fall = (size[:, :-1] / size[:, 1:]).log() / (u[:, 1:] - u[:, :-1])
+    fall = -size.log().diff(dim=-1) / u.diff(dim=-1)
     matters = (size[:, :-1] > 0.05) & (size[:, 1:] < nats)
     return torch.where(matters, fall, 0.0).amax(-1, keepdim=True).clamp(1 / LARGEST_RATE, LARGEST_RATE)
 

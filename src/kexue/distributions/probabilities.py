@@ -72,7 +72,7 @@ def expected_max(loc: Tensor, noise: Noise, dim: int = -1, *, tolerance: float |
     accuracy = Accuracy.of_probs(tolerance, exact_dtype(loc))
     last = _checked(loc, dim).movedim(dim, -1) / noise.scale
     if last.numel() == 0:
-        return last.sum(-1)
+        return last[..., 0]
     potential: Tensor = _potential(last, algorithm_for(noise), accuracy)
     return noise.scale * potential
 

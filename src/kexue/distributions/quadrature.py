@@ -92,7 +92,7 @@ class SmoothQuadrature(Algorithm):
 
     def _excess(self, locations: Locations) -> Tensor:
         """How much deeper than at `low` log p is at a location moved up to there."""
-        gap = locations.top - locations.masked(locations.mu, 0.0)
+        gap = locations.top - locations.mu
         reached = -locations.low.to(gap).expand_as(gap)
         excess = log_two_sided(self.noise, torch.maximum(gap, reached)) - log_two_sided(self.noise, reached)
         return locations.masked(excess, 0.0)

@@ -58,7 +58,7 @@ def _upper_end(noise: Noise, depth: int) -> float:
 @lru_cache(maxsize=1024)
 def _reach(noise: Noise, depth: int) -> float:
     gap = _crossing(lambda d: log_two_sided(noise, d.clamp(min=0.0)) < -depth)[1]
-    return gap if gap < math.sinh(LARGEST) / 2 else math.inf
+    return gap if gap < math.sinh(LARGEST) else math.inf
 
 
 def _crossing(above: Callable[[Tensor], Tensor]) -> tuple[float, float]:

@@ -67,7 +67,7 @@ def grid_turns(
     if dim % axes:
         raise ValueError(f"{axes} coordinates need as many equal shares of the channels, got dim={dim}")
     shares = [rotary_turns(coordinate, dim // axes, base=base, dtype=dtype) for coordinate in places.unbind(-1)]
-    return Turns(*(torch.cat(parts, dim=-1) for parts in zip(*shares, strict=True)))
+    return Turns(*(torch.cat(parts, dim=1) for parts in zip(*shares, strict=True)))
 
 
 def turn(x: Float[Tensor, "*batch seq dim"], turns: Turns) -> Float[Tensor, "*batch seq dim"]:

@@ -55,7 +55,7 @@ def _jackknife(values: Tensor) -> float:
 
 
 def _kernel(x: Tensor, y: Tensor) -> Tensor:
-    return (x @ y.mT / x.shape[-1] + 1) ** 3
+    return (x @ y.mT / x.shape[1] + 1) ** 3
 
 
 def _kernel_diagonal(x: Tensor) -> Tensor:

@@ -90,8 +90,8 @@ class Triangular(Noise):
         self, shape: tuple[int, ...], generator: torch.Generator | None, dtype: torch.dtype, device: torch.device
     ) -> Tensor:
         """The difference of two uniform draws."""
-        draws = torch.rand((2, *shape), generator=generator, dtype=dtype, device=device)
-        return draws[0] - draws[1]
+        one, other = torch.rand((2, *shape), generator=generator, dtype=dtype, device=device)
+        return one - other
 
 
 def _log_right(z: Tensor) -> Tensor:

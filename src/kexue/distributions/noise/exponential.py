@@ -99,7 +99,7 @@ class Laplace(Noise):
 
     def log_cdf_standard(self, z: Tensor) -> Tensor:
         """z - log 2 to the left of 0, log(1 - exp(-z) / 2) to the right."""
-        return torch.where(z < 0, z - math.log(2), torch.log1p(-torch.exp(-z.abs()) / 2))
+        return z.clamp(max=0.0) + torch.log1p(torch.exp(-z.relu()) / -2)
 
     def log_pdf_standard(self, z: Tensor) -> Tensor:
         """-|z| - log 2."""
@@ -117,8 +117,8 @@ class Laplace(Noise):
         self, shape: tuple[int, ...], generator: torch.Generator | None, dtype: torch.dtype, device: torch.device
     ) -> Tensor:
         """The difference of two exponential draws."""
-        draws = torch.empty((2, *shape), dtype=dtype, device=device).exponential_(generator=generator)
-        return draws[0] - draws[1]
+        one, other = torch.empty((2, *shape), dtype=dtype, device=device).exponential_(generator=generator)
+        return one - other
 
 
 def _log1mexp(z: Tensor) -> Tensor:

@@ -40,5 +40,5 @@ class Logistic(Noise):
         self, shape: tuple[int, ...], generator: torch.Generator | None, dtype: torch.dtype, device: torch.device
     ) -> Tensor:
         """log(E1 / E2) of exponential draws: both tails as fine as floats."""
-        draws = torch.empty((2, *shape), dtype=dtype, device=device).exponential_(generator=generator).log_()
-        return draws[0] - draws[1]
+        one, other = torch.empty((2, *shape), dtype=dtype, device=device).exponential_(generator=generator).log_()
+        return one - other

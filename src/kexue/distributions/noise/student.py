@@ -72,10 +72,10 @@ class StudentT(Noise):
         a, b = self.df / 2, 0.5
         square = t.square()
         x, rest = 1 / (1 + square / self.df), 1 / (1 + self.df / square)
-        far = x < (a + 1) / (a + b + 2)
-        direct = _log_incomplete_beta(x.clamp(max=(a + 1) / (a + b + 2)), rest, a, b)
-        complement = _log_incomplete_beta(rest.clamp(max=(b + 1) / (a + b + 2)), x, b, a)
-        return torch.where(far, direct, torch.log1p(-complement.exp())) - math.log(2)
+        turn = (a + 1) / (a + b + 2)
+        direct = _log_incomplete_beta(x.clamp(max=turn), rest, a, b)
+        complement = _log_incomplete_beta(rest.clamp(max=1 - turn), x, b, a)
+        return torch.where(x < turn, direct, torch.log1p(-complement.exp())) - math.log(2)
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,8 @@ class Cauchy(Noise):
         self, shape: tuple[int, ...], generator: torch.Generator | None, dtype: torch.dtype, device: torch.device
     ) -> Tensor:
         """The ratio of two normal draws."""
-        draws = torch.randn((2, *shape), generator=generator, dtype=dtype, device=device)
-        return draws[0] / draws[1]
+        one, other = torch.randn((2, *shape), generator=generator, dtype=dtype, device=device)
+        return one / other
 
 
 def _log_incomplete_beta(x: Tensor, rest: Tensor, a: float, b: float) -> Tensor:
