@@ -38,7 +38,7 @@ def test_an_example_is_detected_as_its_format_and_means_what_it_seems_to(
 
 
 def test_the_brat_example_means_the_same(tmp_path: Path):
-    annotation = re.findall(r"^```\n(T1\t.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    annotation = re.findall(r"^```text\n(T1\t.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
     (tmp_path / "a.txt").write_text("Aspirin caused a rash.", "utf-8")
     (tmp_path / "a.ann").write_text(annotation[0], "utf-8")
     (document,) = read_documents(tmp_path).documents

@@ -28,7 +28,7 @@ def text(page: str) -> str:
 def commands(page: str) -> list[tuple[str, list[str]]]:
     """(command, options) of each line of a code block that begins with kexue; `graph` has commands of its own."""
     blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text(page), re.DOTALL | re.MULTILINE)
-    shell = "".join(content for language, content in blocks if not language)
+    shell = "".join(content for language, content in blocks if language == "bash")
     lines = re.findall(r"^kexue ((?:graph )?\w+)([^#\n]*)", shell, re.MULTILINE)
     return [(command, re.findall(r"--[a-z-]+", rest)) for command, rest in lines]
 

@@ -30,9 +30,15 @@ def test_told_to_end_it_finishes_what_it_took_and_takes_nothing_more(model_folde
         service.process.send_signal(signal.SIGTERM)
         assert {each.result().status_code for each in asked} <= {200, 503}
         assert 200 in {each.result().status_code for each in asked}
-        assert service.process.wait(30) in (0, -signal.SIGTERM)
+        assert service.process.wait(30) == 0
         with pytest.raises(httpx.TransportError):
             httpx.get(f"{service.address}/health")
+
+
+def test_told_to_end_before_anybody_asked_it_ends_at_once(model_folder: Path):
+    with running(str(model_folder)) as service:
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(30) == 0
 
 
 def test_a_client_that_leaves_does_not_stop_the_service(model_folder: Path):

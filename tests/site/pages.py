@@ -11,18 +11,29 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "README.zh.md", ROOT / "CONTRIBUTING.md"])
 SHELL = ("", "bash", "sh", "console")
-FENCE = re.compile(r"^(?P<run><!-- run -->\n)?```(?P<language>\w*)[^\n]*\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
+FENCE = re.compile(
+    r"^(?P<marks>(?:<!-- [^\n]* -->\n)*)```(?P<language>\w*)(?P<rest>[^\n]*)\n(?P<text>.*?)^```$",
+    re.DOTALL | re.MULTILINE,
+)
+MARK = re.compile(r"<!-- (run|needs|before)(?:: (.*?))? -->")
 INDENTED = re.compile(r"(?:^|\n)\n((?:    [^\n]*\n|\n)+)")
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block; `run` where the page says that it can be run as it stands."""
+    """A fenced block, its title, and what the comments in the lines before it say.
+
+    `run` where it can be pasted as it stands, after the pages before it and in the same folder; `needs` is why it
+    cannot be on one machine; `before` are commands that stand for what a reader does by hand.
+    """
 
     page: Path
     language: str
     text: str
-    run: bool
+    title: str = ""
+    run: bool = False
+    needs: str = ""
+    before: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -32,8 +43,29 @@ class Block:
 
 def blocks(page: Path) -> list[Block]:
     """The fenced blocks of a page, in order."""
-    found = FENCE.finditer(page.read_text("utf-8"))
-    return [Block(page, match["language"], match["text"], match["run"] is not None) for match in found]
+    return [_block(page, found) for found in FENCE.finditer(page.read_text("utf-8"))]
+
+
+def _block(page: Path, found: re.Match[str]) -> Block:
+    marks = MARK.findall(found["marks"])
+    title = re.search(r'title="(.*?)"', found["rest"])
+    return Block(
+        page,
+        found["language"],
+        found["text"],
+        title=title[1] if title else "",
+        run=("run", "") in marks,
+        needs="".join(said for mark, said in marks if mark == "needs"),
+        before=tuple(said for mark, said in marks if mark == "before"),
+    )
+
+
+def in_order(docs: Path = ROOT / "docs") -> list[Path]:
+    """The English pages in the order of the site's menu; a pattern takes those that the menu does not name."""
+    names = re.findall(r"[\w/*-]+\.md", (docs / ".nav.yml").read_text("utf-8"))
+    found = [sorted(path for path in docs.glob(name) if path.suffixes == [".md"]) for name in names]
+    return [page for name, some in zip(names, found, strict=True) for page in some
+            if "*" not in name or str(page.relative_to(docs)) not in names]  # fmt: skip
 
 
 def shell_lines(text: str) -> Iterator[str]:

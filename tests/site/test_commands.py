@@ -86,7 +86,8 @@ def test_an_option_named_alone_belongs_to_some_command(page: Path):
     known = {spelling for verb in VERBS for spelling in options_of(verb)} | {"--help", "--version"}
     known |= {"--nnodes", "--rdzv_endpoint", "--nproc_per_node"}  # of torchrun
     known |= {option for benchmark in summaries() for option in benchmark_options(benchmark)}
-    known |= set(re.findall(r'add_argument\("(--\w+)"', (ROOT / "scripts" / "mutate").read_text("utf-8")))
+    for script in ("mutate", "walk"):
+        known |= set(re.findall(r'add_argument\("(--\w+)"', (ROOT / "scripts" / script).read_text("utf-8")))
     shown = re.findall(r"`(--[a-z][a-z_-]+)[^`]*`", page.read_text("utf-8"))
     assert not [option for option in shown if option not in known]
 

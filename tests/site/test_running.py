@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.commands import Command
-from tests.site.pages import PAGES, ROOT, Block, blocks, shell_lines, words
+from tests.site.pages import PAGES, ROOT, SHELL, Block, blocks, shell_lines, words
 
-RUNNABLE = [page for page in PAGES if any(block.run for block in blocks(page))]
-ENGLISH = [page for page in RUNNABLE if not page.name.endswith(".zh.md")]
+ENGLISH = [page for page in PAGES if not page.name.endswith(".zh.md")]
+TUTORIALS = [page for page in ENGLISH if page.parent.name == "tutorials"]
+ALONE = [ROOT / "docs" / name for name in ("distributions.md", "gau.md", "how-to/bring-a-model.md", "how-to/port.md")]
+"""Pages whose Python needs no model; `scripts/walk` runs all pages, in order and in a fresh environment."""
+ELSEWHERE = ("pip install", "kexue serve")
 LINES = 48
 """Of a file of documents, which is cut after each block: tutorials train on thousands of sentences."""
 SMALLER = {
@@ -29,6 +32,8 @@ def page_name(page: Path) -> str:
 
 
 def run_shell(line: str, call: Command) -> None:
+    if line.startswith(ELSEWHERE):
+        return
     arguments = words(line)
     if arguments[0] != "kexue":
         subprocess.run(["bash", "-c", line], check=True, env=os.environ | {"LC_ALL": "C"})
@@ -44,10 +49,10 @@ def shorten(folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ENGLISH, ids=page_name)
+@pytest.mark.parametrize("page", TUTORIALS, ids=page_name)
 @pytest.mark.usefixtures("smaller_networks")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of tensorboard
-def test_a_page_runs_from_top_to_bottom(
+def test_a_tutorial_runs_from_top_to_bottom(
     page: Path,
     kexue: Command,
     tmp_path: Path,
@@ -65,14 +70,31 @@ def test_a_page_runs_from_top_to_bottom(
                 run_shell(line, kexue)
         shorten(tmp_path)
     files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
-    if page.parent.name == "tutorials":
-        assert files & {"facts.csv", "threes.png"}
+    assert files & {"facts.csv", "threes.png"}
+
+
+@pytest.mark.parametrize("page", ALONE, ids=page_name)
+def test_python_that_needs_no_model_runs_from_top_to_bottom(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for block in blocks(page):
+        if block.run and block.language == "python":
+            exec(compile(block.text, block.name, "exec", dont_inherit=True), names)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_a_block_can_be_pasted_or_says_what_it_needs(page: Path):
+    shown = [block for block in blocks(page) if block.language == "python" or block.language in SHELL]
+    unmarked = [block.name for block in shown if not block.title and block.run == bool(block.needs)]
+    assert not unmarked
 
 
 def meaning(block: Block) -> object:
     """Of a block, without comments and without the texts that may be translated."""
     if block.language != "python":
-        return list(shell_lines(block.text))
+        return [words(line) for line in shell_lines(block.text)]
     tree = ast.parse(block.text)
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and translatable(node.value):
@@ -85,9 +107,15 @@ def translatable(text: str) -> bool:
     return " " in text or not text.isascii()
 
 
-@pytest.mark.parametrize("page", ENGLISH, ids=page_name)
-def test_the_chinese_page_shows_the_same_code(page: Path):
-    other = page.with_suffix(".zh.md")
-    assert other.exists()
-    ours, theirs = ([meaning(block) for block in blocks(one) if block.run] for one in (page, other))
-    assert ours == theirs
+def shown(page: Path) -> list[object]:
+    """Code and marks of the blocks that are pasted, left out or written to a file; a file's text may be translated."""
+    return [
+        (block.title or meaning(block), block.run, block.needs, block.before)
+        for block in blocks(page)
+        if block.run or block.needs or block.title
+    ]
+
+
+@pytest.mark.parametrize("page", [page for page in ENGLISH if page.with_suffix(".zh.md").exists()], ids=page_name)
+def test_the_chinese_page_shows_the_same_code_with_the_same_marks(page: Path):
+    assert shown(page) == shown(page.with_suffix(".zh.md"))

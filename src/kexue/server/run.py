@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import gc
+import os
+import signal
 import socket
 from collections.abc import Callable
 
@@ -32,7 +34,11 @@ def reserve(host: str, port: int) -> socket.socket:
 
 
 def run(app: FastAPI, held: socket.socket, *, timeout: float, announce: Callable[[str], object]) -> None:
-    """Serve until SIGINT or SIGTERM; `announce` is told the address once it takes connections."""
+    """Serve until SIGINT or SIGTERM; `announce` is told the address once it takes connections.
+
+    SIGTERM ends the process with code 0: before anything was taken at once, then when all that was taken is answered.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # uvicorn keeps a signal to itself until it has answered
     held.listen(BACKLOG)
     host, port = held.getsockname()[:2]
     announce(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")

@@ -90,7 +90,7 @@ class Triangular(Noise):
         self, shape: tuple[int, ...], generator: torch.Generator | None, dtype: torch.dtype, device: torch.device
     ) -> Tensor:
         """The difference of two uniform draws."""
-        one, other = torch.rand((2, *shape), generator=generator, dtype=dtype, device=device)
+        one, other = torch.rand((2, *shape), generator=generator, dtype=dtype, device=device).unbind()
         return one - other
 
 

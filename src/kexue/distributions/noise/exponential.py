@@ -117,7 +117,7 @@ class Laplace(Noise):
         self, shape: tuple[int, ...], generator: torch.Generator | None, dtype: torch.dtype, device: torch.device
     ) -> Tensor:
         """The difference of two exponential draws."""
-        one, other = torch.empty((2, *shape), dtype=dtype, device=device).exponential_(generator=generator)
+        one, other = torch.empty((2, *shape), dtype=dtype, device=device).exponential_(generator=generator).unbind()
         return one - other
 
 

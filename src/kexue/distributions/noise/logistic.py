@@ -40,5 +40,7 @@ class Logistic(Noise):
         self, shape: tuple[int, ...], generator: torch.Generator | None, dtype: torch.dtype, device: torch.device
     ) -> Tensor:
         """log(E1 / E2) of exponential draws: both tails as fine as floats."""
-        one, other = torch.empty((2, *shape), dtype=dtype, device=device).exponential_(generator=generator).log_()
+        one, other = (
+            torch.empty((2, *shape), dtype=dtype, device=device).exponential_(generator=generator).log_().unbind()
+        )
         return one - other

@@ -114,7 +114,7 @@ class Cauchy(Noise):
         self, shape: tuple[int, ...], generator: torch.Generator | None, dtype: torch.dtype, device: torch.device
     ) -> Tensor:
         """The ratio of two normal draws."""
-        one, other = torch.randn((2, *shape), generator=generator, dtype=dtype, device=device)
+        one, other = torch.randn((2, *shape), generator=generator, dtype=dtype, device=device).unbind()
         return one / other
 
 
