@@ -168,7 +168,7 @@ def _counted(findings: Findings, runs: Sequence[Run]) -> str:
 
 
 def _initializations(runs: Sequence[Run]) -> str:
-    return " and ".join(dict.fromkeys(run.contender.rpartition(", ")[2] for run in runs))
+    return ", ".join(dict.fromkeys(run.contender.rpartition(", ")[2] for run in runs))
 
 
 def _listed(numbers: Sequence[int]) -> str:
