@@ -152,8 +152,8 @@ class Noise(ABC):
         return self.log_cdf(eps).exp()
 
     def log_survival(self, eps: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """log P(noise > eps)."""
-        return self.log_survival_standard(eps / self.scale)
+        """log P(noise > eps); differentiable."""
+        return log_survival_of(self, eps / self.scale)
 
     def log_pdf(self, eps: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """The log density at eps."""
@@ -185,34 +185,43 @@ class Noise(ABC):
         return (self.scale * self.sample_standard(tuple(shape), generator, working, torch.device(device))).to(dtype)
 
 
-class _LogCDF(torch.autograd.Function):
-    """log F with derivative h = f / F, exact where the derivative of the formula would divide 0 by 0."""
+class _LogTail(torch.autograd.Function):
+    """log F, or log(1 - F) of the `upper` tail, with derivative f over it: exact where that of the formula is 0 / 0."""
 
     @staticmethod
-    def forward(z: Tensor, law: Noise) -> Tensor:
-        return law.log_cdf_standard(z)
+    def forward(z: Tensor, law: Noise, upper: bool) -> Tensor:
+        return law.log_survival_standard(z) if upper else law.log_cdf_standard(z)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Noise], output: Tensor) -> None:
-        z, ctx.law = inputs
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Noise, bool], output: Tensor) -> None:
+        z, ctx.law, ctx.upper = inputs
         ctx.save_for_backward(z)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (z,) = ctx.saved_tensors
         log_pdf = ctx.law.log_pdf_standard(z)
-        hazard = (log_pdf - log_cdf_of(ctx.law, z)).exp()
-        return gradient * torch.where(log_pdf == -torch.inf, 0.0, hazard), None
+        slope = (log_pdf - _log_tail(z, ctx.law, ctx.upper)).exp()
+        return gradient * torch.where(log_pdf == -torch.inf, 0.0, -slope if ctx.upper else slope), None, None
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, None], z: Tensor, law: Noise) -> tuple[Tensor, int | None]:
-        return log_cdf_of(law, z), in_dims[0]
+    def vmap(info: Any, in_dims: tuple[int | None, None, None], z: Tensor, law: Noise, upper: bool) -> Any:
+        return _log_tail(z, law, upper), in_dims[0]
+
+
+def _log_tail(z: Tensor, law: Noise, upper: bool) -> Tensor:
+    result: Tensor = _LogTail.apply(z, law, upper)  # type: ignore[no-untyped-call]
+    return result
 
 
 def log_cdf_of(law: Noise, z: Tensor) -> Tensor:
     """log F of the standard law, differentiable any number of times."""
-    result: Tensor = _LogCDF.apply(z, law)  # type: ignore[no-untyped-call]
-    return result
+    return _log_tail(z, law, upper=False)
+
+
+def log_survival_of(law: Noise, z: Tensor) -> Tensor:
+    """log(1 - F) of the standard law, differentiable any number of times."""
+    return _log_tail(z, law, upper=True)
 
 
 def _bisect(law: Noise, u: Tensor) -> Tensor:
