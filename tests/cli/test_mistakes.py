@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ def files(tmp_path: Path) -> Path:
     (tmp_path / "good.txt").write_text("Aspirin caused a rash.\n")
     (tmp_path / "bare.jsonl").write_text('{"text": "a", "entities": []}\n' * 3)
     (tmp_path / "typo.toml").write_text('train = "a.jsonl"\noutput = "out"\nepoch = 3\n')
+    (tmp_path / "table.csv").write_text("text;company\nGlobex hires.;Globex\n")
     (tmp_path / "folder").mkdir()
     return tmp_path
 
@@ -49,7 +52,7 @@ MISTAKES = [
     ("extract {model} {files}/none.txt", "{files}/none.txt: there is no such file"),
     ("extract {model} {files}/folder", "{files}/folder: shards are written to a folder: name it with --output FOLDER"),
     ("extract {model} {files}/folder --output {files}/out", "{files}/folder: holds no file of text (.json,"),
-    ("extract {model} {files}/*.csv --output {files}/out", "{files}/*.csv: holds no file of text"),
+    ("extract {model} {files}/*.tsv --output {files}/out", "{files}/*.tsv: holds no file of text"),
     ("extract {model} {files}/none.parquet --output {files}/out", "{files}/none.parquet: there is no such file"),
     ("extract {model} {files}/good.txt --output {files}/out --format csv", "Allowed: 'jsonl', 'parquet'"),
     ("extract {model} {files}/good.txt --output {files}/out --engine spark", "Allowed: 'plain', 'ray'"),
@@ -75,6 +78,10 @@ MISTAKES = [
         "{files}/bare.jsonl is there already and finished",
     ),
     ("extract {model} {files}/folder --output {files}/out --overwrite", "{files}/out: --overwrite is for one file"),
+    (
+        "extract {model} {files}/good.txt --output {files}/out.csv",
+        "then: kexue convert {files}/out.jsonl {files}/out.csv",
+    ),
     ("export {files}/none {files}/out", "{files}/none: there is no such folder"),
     ("export {files}/folder {files}/out", "{files}/folder: has no kexue.json"),
     ("export {model} {model}", "is the model itself"),
@@ -84,6 +91,11 @@ MISTAKES = [
     ("convert {gold} {files}/out.jsonl --from natve", "Did you mean 'native'?"),
     ("convert {gold} {files}/out.xyz", "no format is known for the suffix '.xyz'"),
     ("convert {gold} {files}/out --to bratt", "Did you mean 'brat'?"),
+    ("convert {gold} {files}/empty.jsonl/out.jsonl", "{files}/empty.jsonl: is a file, and a folder is needed there"),
+    ("export {model} {files}/empty.jsonl", "{files}/empty.jsonl: is a file, and a folder is needed there"),
+    ("convert {files}/table.csv {files}/out.jsonl", "{files}/table.csv: csv is only written"),
+    ("convert {gold} {files}/out.jsonl --from csv", "csv is only written; of the formats that are read, native"),
+    ("doctor {files}/folder", "{files}/folder: is an empty folder"),
     ("doctor {files}/none.jsonl", "{files}/none.jsonl:"),
     ("info {files}/none", "{files}/none: there is no such folder"),
 ]
@@ -149,12 +161,13 @@ def test_a_wrong_usage_is_code_two_without_a_traceback(arguments: list[str], kex
     assert done.code == 2 and "Traceback" not in done.err and done.err
 
 
-def test_a_machine_that_fails_is_code_one_and_one_line(
-    gold: Path, kexue: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    (tmp_path / "file").touch()
-    done = kexue("convert", gold, tmp_path / "file" / "out.jsonl")
-    assert done.code == 1 and len(done.err.splitlines()) == 1 and "file" in done.err
+def test_a_machine_that_fails_is_code_one_and_one_line(kexue: Command, monkeypatch: pytest.MonkeyPatch):
+    def fail(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "out.jsonl")
+
+    monkeypatch.setattr(commands.info, "_installation", fail)
+    done = kexue("info")
+    assert done.code == 1 and len(done.err.splitlines()) == 1 and "out.jsonl" in done.err
 
 
 def test_a_bug_keeps_its_traceback(kexue: Command, monkeypatch: pytest.MonkeyPatch):

@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 
@@ -40,9 +41,19 @@ def one_line_errors() -> Iterator[None]:
     except KexueError as error:
         _say(str(error))
         sys.exit(2)
+    except (NotADirectoryError, FileExistsError) as error:
+        _say(_standing_in_the_way(error))
+        sys.exit(2)
     except OSError as error:  # no space, no permission
         _say(str(error))
         sys.exit(1)
+
+
+def _standing_in_the_way(error: OSError) -> str:
+    """Which file stands where a folder is needed, and what to do; the error itself where none does."""
+    path = Path(str(error.filename))
+    files = (part for part in (path, *path.parents) if part.is_file())
+    return next((f"{file}: is a file, and a folder is needed there: name another output" for file in files), str(error))
 
 
 def _say(message: str) -> None:

@@ -83,3 +83,17 @@ def test_the_pieces_of_a_discontinuous_span_are_one_cell(tmp_path):
     span = Span(0, 16, "x", None, ((0, 5), (12, 16)))
     (row,) = tables.rows([Document(TEXT, relations=[Relation(span, "r", span)])])
     assert row["subject"] == "Marie left"
+
+
+@pytest.mark.parametrize(
+    ("id", "meta", "name"),
+    [
+        ("n1", {"line": 7}, "n1"),
+        (None, {"line": 7}, "7"),
+        (None, {"file": "a.txt", "line": 7}, "a.txt:7"),
+        (None, {"file": "a"}, "1"),
+    ],
+)
+def test_a_document_is_named_by_its_id_or_its_place(id, meta, name):
+    (row,) = tables.rows([Document(TEXT, relations=[BORN], id=id, meta=meta)])
+    assert row["document"] == name

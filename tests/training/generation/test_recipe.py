@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from kexue.diffusion.images import read_images, write_npz
 from kexue.diffusion.objectives import Simple
 from kexue.diffusion.prediction import V
 from kexue.diffusion.samplers import DDIM, Heun
@@ -100,9 +101,15 @@ def test_images_that_do_not_fit_are_refused_before_any_work(tmp_path: Path, chan
         load_generation_data(recipe(save_digits(tmp_path), tmp_path, **change))
 
 
-def test_classes_that_are_not_there_are_refused(tmp_path: Path):
-    from kexue.diffusion.images import read_images, write_npz
+def test_of_a_few_images_one_is_held_out(tmp_path: Path):
+    write_npz(tmp_path / "few.npz", read_images("digits").pixels[:6], max_value=16)
+    data = load_generation_data(recipe(tmp_path / "few.npz", tmp_path, batch_size=5))
+    assert (len(data.train), len(data.dev)) == (5, 1)
+    with pytest.raises(DataError, match=r"5 images to train on and 1 to measure on; .* unless --dev names others"):
+        load_generation_data(recipe(tmp_path / "few.npz", tmp_path, batch_size=6))
 
+
+def test_classes_that_are_not_there_are_refused(tmp_path: Path):
     write_npz(tmp_path / "x.npz", read_images("digits").pixels[:50], max_value=16)
     with pytest.raises(DataError, match="needs classes for all images"):
         load_generation_data(recipe(tmp_path / "x.npz", tmp_path, conditional=True))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kexue.pipelines.sharded import Engine
 
 STREAM_CHUNK = 256  # documents that are read from a pipe before their results are written
+TABLES = (".csv", ".parquet")  # what `kexue convert` writes for these endings is another form
 
 
 def extract(
@@ -99,6 +100,9 @@ def extract(
         return
     if shards:
         raise OptionError("shards need an INPUT file, folder or pattern, and --output FOLDER")
+    if output is not None and output.suffix.lower() in TABLES:
+        lines = output.with_suffix(".jsonl")
+        raise OptionError(f"{output}: one file is JSON Lines; name it {lines}, then: kexue convert {lines} {output}")
     if input is not None and output is not None:
         check_output(input, output, overwrite=overwrite)
     extractor = options.load(model, device)

@@ -109,6 +109,11 @@ def detect(path: str | Path) -> str:
         return name
     if not path.is_dir():
         _refuse_damaged(sample)
+    elif not any(path.iterdir()):
+        raise DataError("is an empty folder", path=path)
+    for format in FORMATS.values():
+        if format.read is None and path.suffix.lower() in format.suffixes:
+            raise DataError(_only_written(format.name), path=path)
     record = sample.record
     keys = f"; its first record has the keys {sorted(record)}" if isinstance(record, dict) else ""
     raise DataError(
@@ -150,7 +155,8 @@ def read_documents(path: str | Path, format: str | None = None) -> Reading:
     """
     path = Path(path)
     if format is not None and format not in _readable():
-        raise OptionError(unknown("format to read", format, _readable()))
+        known = f"{path}: {_only_written(format)}" if format in FORMATS else None
+        raise OptionError(known or unknown("format to read", format, _readable()))
     name = format or detect(path)
     read = FORMATS[name].read
     assert read is not None
@@ -180,6 +186,10 @@ def write_documents(documents: Iterable[Document], path: str | Path, format: str
     assert write is not None
     write(documents, path)
     return name
+
+
+def _only_written(format: str) -> str:
+    return f"{format} is only written; of the formats that are read, native, one JSON object a line, is the simplest"
 
 
 def _readable() -> list[str]:

@@ -3,7 +3,8 @@
     document,subject,subject_type,subject_start,subject_end,predicate,object,object_type,...,score
     7,Aspirin,drug,0,7,causes,rash,effect,17,21,0.98
 
-`document` is the document's id, or its number from 1 where it has none. A relation whose ends were not
+`document` is the document's id; where it has none, the line of the extracted text that it came from (`file:line` of
+many files), else its number from 1. A relation whose ends were not
 found in the text has a row with empty offsets, so that no fact is lost. Tables are written, not read.
 """
 
@@ -38,7 +39,7 @@ _ROWS_AT_ONCE = 10_000  # of a Parquet file, so that a large export does not sta
 def rows(documents: Iterable[Document]) -> Iterator[dict[str, Any]]:
     """The rows of the table, as dictionaries with the keys `COLUMNS`; what is unknown is None."""
     for number, document in enumerate(documents, start=1):
-        name = str(number) if document.id is None else document.id
+        name = _name(document, number)
         for relation in document.relations:
             yield {
                 "document": name,
@@ -74,6 +75,14 @@ def write_parquet(documents: Iterable[Document], path: Path) -> None:
     with atomic_write(path, binary=True) as file, parquet.ParquetWriter(file, schema) as writer:
         while part := list(islice(table, _ROWS_AT_ONCE)):
             writer.write_table(pyarrow.Table.from_pylist(part, schema))
+
+
+def _name(document: Document, number: int) -> str:
+    if document.id is not None:
+        return document.id
+    if "line" not in document.meta:
+        return str(number)
+    return ":".join(str(document.meta[key]) for key in ("file", "line") if key in document.meta)
 
 
 def _end(name: str, span: Span, text: str) -> dict[str, Any]:

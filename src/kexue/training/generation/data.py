@@ -32,7 +32,7 @@ def load_generation_data(recipe: GenerationRecipe) -> GenerationData:
     """
     train = read_source(recipe.train, recipe)
     if recipe.dev is None:
-        train, dev = train.split(min(MOST_HELD_OUT, len(train) // 10), recipe.seed)
+        train, dev = train.split(min(MOST_HELD_OUT, max(1, len(train) // 10)), recipe.seed)
     else:
         dev = read_source(recipe.dev, recipe)
     _check(train, dev, recipe)
@@ -55,7 +55,7 @@ def _check(train: ImageSet, dev: ImageSet, recipe: GenerationRecipe) -> None:
     if len(train) < recipe.batch_size or not len(dev):
         raise DataError(
             f"has {len(train):,} images to train on and {len(dev):,} to measure on; a batch needs {recipe.batch_size} "
-            "(--batch-size, in a recipe batch_size) and a measure at least 1",
+            "(--batch-size, in a recipe batch_size), and 1 at least is kept to measure on, unless --dev names others",
             path=recipe.train,
         )
     if (train.shape, train.scale) != (dev.shape, dev.scale):
