@@ -35,6 +35,10 @@ MISTAKES = [
     ("train {files}/bare.jsonl --output {files}/out --epochs -1", "options: epochs = -1"),
     ("train {files}/bare.jsonl --output {files}/out --batch-size 0", "options: batch_size = 0"),
     ("train {files}/bare.jsonl --output {files}/out --set epohs=3", "Did you mean 'epochs'?"),
+    (
+        "train {files}/bare.jsonl --output {files}/out --set head=gplnker",
+        "head = 'gplnker': unknown head 'gplnker'. Did",
+    ),
     ("train {files}/bare.jsonl --output {files}/out --set epochs", "--set takes KEY=VALUE"),
     ("train {files}/bare.jsonl --output {files}/out --device cuda:1", "device = 'cuda:1'"),
     ("train {files}/bare.jsonl --output {files}/out --format conl", "Did you mean 'conll'?"),

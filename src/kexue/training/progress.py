@@ -73,7 +73,7 @@ class ProgressReport(TrainerCallback):
         measured = {key.removeprefix("eval_"): value for key, value in logs.items() if key.startswith("eval_")}
         if measured:
             self.console.print(
-                f"epoch {state.epoch or 0:g}/{args.num_train_epochs:g}  step {state.global_step}  "
+                f"epoch {round(state.epoch or 0, 2):g}/{args.num_train_epochs:g}  step {state.global_step}  "
                 f"loss {self._loss:.3f}  dev: {self.describe(measured)}",
                 highlight=False,
             )

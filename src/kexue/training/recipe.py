@@ -95,7 +95,8 @@ class TrainingRecipe(BaseModel):
             return f"{source}: {key!r} is missing; it must be given"
         if not item["loc"]:
             return f"{source}: {item['ctx']['error']}"
-        return f"{source}: {key} = {item['input']!r}: {item['msg']}"
+        said = item["ctx"]["error"] if item["type"] == "value_error" else item["msg"]
+        return f"{source}: {key} = {item['input']!r}: {said}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""

@@ -170,6 +170,11 @@ def test_what_fits_no_format_is_told_the_formats_and_the_keys_found(tmp_path):
 @pytest.mark.parametrize(
     ("content", "line", "said"),
     [
+        (
+            '{"text": "a", "entities": []}\n{"text": "a\n',
+            2,
+            "is not a JSON record (Unterminated string starting at column 10)",
+        ),
         ('{"text": "a", "entities": [}\n{"text": "a"}\n', 1, "is not a JSON record (Expecting value at column 28)"),
         ('\n{"text": "a"\n{"text": "a", "entities": []}\n', 2, "is not a JSON record (Expecting ',' delimiter"),
         ('[\n{"text": "a",\n}]', 3, "is not a JSON array (Expecting property name"),

@@ -134,7 +134,9 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_unique)
 
 def reason(error: ValueError) -> str:
     """What is wrong with a JSON text, and in which column where that is known."""
-    return f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg.removesuffix(' at')} at column {error.colno}"
+    return str(error)
 
 
 def read_records(path: Path) -> Iterator[tuple[int, Any]]:
