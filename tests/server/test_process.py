@@ -81,6 +81,20 @@ def test_clients_that_leave_are_counted_as_such_wherever_they_leave(model_folder
         assert counted(service.address) == {"499": 2.0}
 
 
+def test_a_client_that_sends_two_requests_at_once_and_leaves_is_nothing_to_log(model_folder: Path):
+    request = post("/extract", LONG).replace(b"connection: close\r\n", b"")
+    with running(str(model_folder)) as service:
+        leave(service.address, request * 2)
+        end = time.monotonic() + 30
+        while not counted(service.address) and time.monotonic() < end:
+            time.sleep(0.1)
+        assert counted(service.address) == {"499": 1.0}
+        assert httpx.get(f"{service.address}/health").status_code == 200
+        service.process.terminate()
+        assert service.process.stderr is not None
+        assert service.process.stderr.read() == ""
+
+
 def test_a_port_that_is_taken_and_a_folder_that_is_no_model_are_told_in_one_line(
     model_folder: Path,
     tmp_path: Path,
