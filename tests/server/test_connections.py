@@ -66,3 +66,20 @@ def test_an_answer_that_nobody_takes_ends_the_connection(takes: bool, monkeypatc
 
     monkeypatch.setattr(connections, "TAKEN", 0.05)
     asyncio.run(wait())
+
+
+def test_all_requests_of_a_connection_are_told_that_it_is_lost_but_those_that_were_answered():
+    async def leave() -> None:
+        protocol, _ = await connected()
+        cycles = []
+        for _ in range(3):
+            protocol.data_received(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            cycles.append(protocol.cycle)
+        await cycles[0].send({"type": "http.response.start", "status": 204})
+        await cycles[0].send({"type": "http.response.body"})
+        protocol.connection_lost(None)
+        assert [cycle.disconnected for cycle in cycles] == [False, True, True]
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+
+    asyncio.run(leave())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
@@ -15,9 +16,26 @@ import pytest
 
 from tests.commands import Command
 from tests.extraction.tiny import TEXTS
+from tests.server.hostile import post
 from tests.server.running import running
 
 TEXT = " ".join(TEXTS) * 40
+LONG = json.dumps({"texts": [TEXT] * 16}).encode()
+
+
+def leave(address: str, sent: bytes) -> None:
+    """Send this on a connection of its own, and close it while the service is at it."""
+    host, port = address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as client:
+        client.sendall(sent)
+        time.sleep(0.2)
+
+
+def counted(address: str) -> dict[str, float]:
+    """How often each status was counted for `/extract`."""
+    told = httpx.get(f"{address}/metrics", timeout=60).text
+    found = re.findall(r'kexue_requests_total\{path="/extract",status="(\d+)"\} (\S+)', told)
+    return {status: float(count) for status, count in found}
 
 
 def test_told_to_end_it_finishes_what_it_took_and_takes_nothing_more(model_folder: Path):
@@ -51,6 +69,30 @@ def test_a_client_that_leaves_does_not_stop_the_service(model_folder: Path):
         worked = re.search(r'items_total\{model="people"\} (\S+)', httpx.get(f"{service.address}/metrics").text)
         assert worked is not None
         assert float(worked[1]) < 5 * 30
+
+
+def test_clients_that_leave_are_counted_as_such_wherever_they_leave(model_folder: Path):
+    with running(str(model_folder)) as service:
+        for sent in (post("/extract", LONG)[:-10], post("/extract", LONG)):
+            leave(service.address, sent)
+        end = time.monotonic() + 30
+        while sum(counted(service.address).values()) < 2 and time.monotonic() < end:
+            time.sleep(0.1)
+        assert counted(service.address) == {"499": 2.0}
+
+
+def test_a_client_that_sends_two_requests_at_once_and_leaves_is_nothing_to_log(model_folder: Path):
+    request = post("/extract", LONG).replace(b"connection: close\r\n", b"")
+    with running(str(model_folder)) as service:
+        leave(service.address, request * 2)
+        end = time.monotonic() + 30
+        while not counted(service.address) and time.monotonic() < end:
+            time.sleep(0.1)
+        assert counted(service.address) == {"499": 1.0}
+        assert httpx.get(f"{service.address}/health").status_code == 200
+        service.process.terminate()
+        assert service.process.stderr is not None
+        assert service.process.stderr.read() == ""
 
 
 def test_a_port_that_is_taken_and_a_folder_that_is_no_model_are_told_in_one_line(

@@ -12,6 +12,7 @@ from fastapi import Request
 from starlette.exceptions import HTTPException
 
 from kexue.errors import OptionError
+from kexue.server.protection import GONE
 from kexue.server.settings import Settings
 
 T = TypeVar("T")
@@ -34,6 +35,8 @@ async def await_answers(futures: Sequence[Future[T]], request: Request, timeout:
         await asyncio.wait((work, leaving), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         if work.done():
             return work.result()
+        if leaving.done():
+            raise HTTPException(GONE, "the client has gone")
         raise HTTPException(504, f"not answered within {timeout:g} s")
     finally:
         leaving.cancel()

@@ -7,6 +7,7 @@ body may take is said in `protection`.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import Any
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
@@ -26,12 +27,16 @@ class PatientProtocol(Base):
     def connection_made(self, transport: asyncio.Transport) -> None:
         """The first request is to come soon."""
         super().connection_made(transport)
+        self._unanswered: deque[Any] = deque()  # requests of this connection, in their order
         self._hurry = self.loop.call_later(HEAD, self._close)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is waited for any more."""
+        """Nothing is waited for any more, and all requests are told: uvicorn tells the last of several only."""
         self._stop("_hurry")
         self._stop("_stuck")
+        for cycle in self._unanswered:
+            cycle.disconnected = True
+            cycle.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -42,9 +47,18 @@ class PatientProtocol(Base):
         elif self._hurry is None:
             self._hurry = self.loop.call_later(HEAD, self._close)
 
+    def on_headers_complete(self) -> None:
+        """One more request, unless it is an upgrade."""
+        before = self.cycle
+        super().on_headers_complete()
+        if self.cycle is not before:
+            self._unanswered.append(self.cycle)
+
     def on_response_complete(self) -> None:
         """The next head, if one was begun, has its own time; keeping alive without one is uvicorn's matter."""
         self._stop("_hurry")
+        if self._unanswered:
+            self._unanswered.popleft()
         super().on_response_complete()
 
     def pause_writing(self) -> None:

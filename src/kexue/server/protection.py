@@ -23,6 +23,7 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
 }
+GONE = 499  # for the metrics: the client left before its answer, and nothing is sent
 UNREAD = {"connection": "close"}  # of an answer to a body that was not read to its end
 
 
@@ -48,12 +49,15 @@ class BodyLimit:
             await refuse(send, 408, f"the body did not arrive within {SLOWEST:g} s", UNREAD)
             return
         if body is None:
+            await refuse(send, GONE, "the client has gone")
+            return
+        if len(body) > self.max_bytes:
             await refuse(send, 413, f"the body is larger than the {self.max_bytes} bytes that are allowed", UNREAD)
             return
         await self.app(scope, _replay(body, receive), send)
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
-        """The body, or None if it is too large or the client has gone."""
+        """The body, of one that is too large no more than shows it; None if the client has gone."""
         parts, size = [], 0
         while True:
             message = await receive()
@@ -64,7 +68,7 @@ class BodyLimit:
             if size > self.max_bytes:
                 if message.get("more_body"):
                     await linger(scope, receive)
-                return None
+                return b"".join(parts)
             if not message.get("more_body"):
                 return b"".join(parts)
 
