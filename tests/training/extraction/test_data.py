@@ -14,6 +14,7 @@ from kexue.training.extraction.data import TrainingData, hold_out, load_training
 from kexue.training.extraction.recipe import ExtractionRecipe
 
 TEXT = "Aspirin caused a rash."
+HELD_OUT_OF_THIRTY = {0: [3, 10, 18], 1: [11, 16, 26], 42: [10, 14, 19]}  # stored results rest on these draws
 
 
 def fact(predicate: str = "causes", *, types: tuple[str, str] = ("drug", "effect")) -> Document:
@@ -57,8 +58,9 @@ def test_texts_without_a_finished_annotation_are_left_out_of_train_with_a_note(t
     assert "none of its texts" in refused(DataError, tmp_path, [waiting], [fact()])
 
 
-def test_one_document_cannot_be_split(tmp_path: Path):
-    assert "train.jsonl: one document cannot be split" in refused(DataError, tmp_path, [fact()])
+@pytest.mark.parametrize("copies", [1, 30])
+def test_one_text_cannot_be_split_however_often_it_stands_there(copies: int, tmp_path: Path):
+    assert "train.jsonl: one text cannot be split" in refused(DataError, tmp_path, [fact()] * copies)
 
 
 @pytest.mark.parametrize("where", ["train", "dev"])
@@ -106,8 +108,26 @@ def test_a_tenth_is_held_out_the_same_for_the_same_seed(tmp_path: Path):
     train, dev = hold_out(documents, 1)
     assert len(dev) == 3 and sorted(train + dev, key=documents.index) == documents
     assert hold_out(documents, 1) == (train, dev) != hold_out(documents, 2)
-    assert "2 documents" not in load(tmp_path, [fact()] * 30).notes[0]
-    assert "3 of 30" in load(tmp_path, [fact()] * 30).notes[0]
+    assert "3 of 30" in load(tmp_path, [fact(), *documents[1:]]).notes[0]
+
+
+def test_distinct_texts_are_held_out_as_they_always_were():
+    documents = [Document(f"text {index}") for index in range(30)]
+    for seed, indices in HELD_OUT_OF_THIRTY.items():
+        assert hold_out(documents, seed)[1] == [documents[index] for index in indices]
+
+
+@pytest.mark.parametrize("copies", [[2] * 15, [1] * 5 + [25], [20, 40], [1, 1], [3] * 100 + [1] * 200])
+def test_equal_texts_are_held_out_together(copies: list[int]):
+    documents = [Document(f"text {index}") for index, number in enumerate(copies) for _ in range(number)]
+    for seed in range(20):
+        train, dev = hold_out(documents, seed)
+        assert hold_out(documents, seed) == (train, dev)
+        assert train and dev and not {item.text for item in train} & {item.text for item in dev}
+        assert sorted(train + dev, key=documents.index) == documents
+        assert len(dev) <= max(1, 0.1 * len(documents), min(copies))
+        if len(copies) > 100:
+            assert len(dev) == 50
 
 
 def test_constraints_of_the_recipe_reach_the_schema(tmp_path: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -115,12 +116,20 @@ def without_entity_types(document: Document) -> Document:
 def hold_out(
     documents: list[Document], seed: int, *, path: Path | None = None
 ) -> tuple[list[Document], list[Document]]:
-    """A random tenth as dev, the same for the same seed; raises `DataError` below two documents."""
-    if len(documents) < 2:
-        raise DataError("one document cannot be split into train and dev; give more, or a dev file", path=path)
+    """A random tenth as dev, equal texts together, the same for the same seed; raises `DataError` below two texts."""
+    copies: dict[str, list[int]] = defaultdict(list)
+    for index, document in enumerate(documents):
+        copies[document.text].append(index)
+    if len(copies) < 2:
+        raise DataError("one text cannot be split into train and dev; give more, or a dev file", path=path)
     order = list(range(len(documents)))
     random.Random(seed).shuffle(order)
-    chosen = set(order[: max(1, round(HELD_OUT * len(documents)))])
+    wanted = max(1, round(HELD_OUT * len(documents)), min(map(len, copies.values())))
+    chosen: set[int] = set()
+    for index in order:
+        group = copies[documents[index].text]
+        if index not in chosen and len(chosen) + len(group) <= wanted:
+            chosen.update(group)
     return (
         [document for index, document in enumerate(documents) if index not in chosen],
         [document for index, document in enumerate(documents) if index in chosen],
