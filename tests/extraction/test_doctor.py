@@ -195,6 +195,21 @@ def test_sentences_shared_between_splits_are_found_exactly_and_nearly():
     assert examine({"train": train + train}).finding("shared_text") is None
 
 
+def test_further_copies_of_a_text_in_one_split_are_counted_with_their_places():
+    one, two, alone = entities("ab cd", (0, 2)), entities("ef gh", (0, 2)), entities("ij", (0, 2))
+    diagnosis = examine(
+        {"train": [one, two, one, alone, one, two, one, one], "test": [alone, Document(""), Document("")]}
+    )
+    finding = diagnosis.finding("repeated_text")
+    assert (finding.severity, finding.count, finding.total) == ("warning", 5, 11)
+    assert [(example.record, example.excerpt) for example in finding.examples] == [
+        (1, "ab cd  (also train:3, train:5, train:7, …)"),
+        (2, "ef gh  (also train:6)"),
+    ]
+    assert diagnosis.finding("annotated_differently") is diagnosis.finding("duplicated") is None
+    assert examine({"train": [one, two], "test": [one]}).finding("repeated_text") is None
+
+
 @pytest.mark.parametrize(
     ("text", "ends", "kind"),
     [
