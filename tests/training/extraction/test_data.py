@@ -52,7 +52,7 @@ def test_an_empty_or_absent_file_is_refused(tmp_path: Path):
 
 def test_texts_without_a_finished_annotation_are_left_out_of_train_with_a_note(tmp_path: Path):
     waiting = Document("Not yet looked at.", meta={"annotated": False})
-    data = load(tmp_path, [fact(), waiting, fact()], [fact()])
+    data = load(tmp_path, [fact(), waiting, fact()], [Document("Nothing."), waiting])
     assert [item.text for item in data.train] == [TEXT, TEXT]
     assert data.notes == [f"1 texts without a finished annotation are left out of {tmp_path / 'train.jsonl'}"]
     assert "none of its texts" in refused(DataError, tmp_path, [waiting], [fact()])
@@ -100,7 +100,15 @@ def test_labels_that_only_dev_has_are_counted_and_noted(tmp_path: Path):
     data = load(tmp_path, [fact()], [fact("prevents", types=("drug", "disorder"))])
     assert data.schema.predicates == ("causes", "prevents")
     assert data.schema.entity_types == ("drug", "effect", "disorder")
-    assert "prevents" in data.notes[0] and "disorder" in data.notes[0]
+    assert "prevents" in data.notes[-1] and "disorder" in data.notes[-1]
+
+
+def test_dev_texts_that_are_in_train_are_noted_with_their_number(tmp_path: Path):
+    others = [Document("Nothing."), Document("Nothing else.")]
+    note = "dev texts are also in train: scores on dev will look better than they are"
+    assert load(tmp_path, [fact(), *others], [fact(), others[0], Document("New.")]).notes == [f"2 of 3 {note}"]
+    assert load(tmp_path, [fact()] * 3, [fact()] * 3).notes == [f"3 of 3 {note}"]
+    assert load(tmp_path, [fact()], others).notes == []
 
 
 def test_a_tenth_is_held_out_the_same_for_the_same_seed(tmp_path: Path):

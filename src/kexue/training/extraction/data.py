@@ -36,6 +36,12 @@ def load_training_data(recipe: ExtractionRecipe) -> TrainingData:
         notes.append(f"{unfinished} texts without a finished annotation are left out of {recipe.train}")
     if recipe.dev is not None:
         dev = _read(recipe.dev, recipe)
+        texts = {document.text for document in train}
+        known = sum(document.text in texts for document in dev)
+        if known:
+            notes.append(
+                f"{known} of {len(dev)} dev texts are also in train: scores on dev will look better than they are"
+            )
     else:
         train, dev = hold_out(train, recipe.seed, path=recipe.train)
         notes.append(f"no dev file: {len(dev)} of {len(train) + len(dev)} training documents are held out as dev")
