@@ -171,6 +171,17 @@ def test_labels_that_training_lacks_or_hardly_has_are_named():
     ]
 
 
+def test_labels_that_differ_only_in_case_or_blanks_are_named_together():
+    train = [entities("ab cd", (0, 2), label="Company"), entities("ef gh", (0, 2), label="company ")]
+    test = [entities("ij kl", (0, 2), label="COMPANY"), entities("mn op", (0, 2), label="person")]
+    ends = Span(0, 2, "person"), Span(3, 5, "person")
+    test[1].relations.append(Relation(ends[0], "company", ends[1]))
+    finding = examine({"train": train, "test": test}).finding("similar_label")
+    assert (finding.severity, finding.count, finding.total) == ("warning", 3, 5)
+    assert finding.message.endswith(": 'COMPANY' and 'Company' and 'company '")
+    assert examine({"train": train[:1], "test": test[1:]}).finding("similar_label") is None
+
+
 def test_lengths_and_distances_are_counted_in_bins():
     a, b = Span(0, 2), Span(5, 8)
     documents = [

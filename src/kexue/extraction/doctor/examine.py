@@ -176,6 +176,7 @@ def examine(
         found += over_all(cases, EXAMPLES)
     splits = tuple(documents_by_split)
     counted = labels.count_labels(cases, splits)
+    found += labels.alike(counted)
     if splits:
         train = "train" if "train" in splits else splits[0]
         found += [*labels.unseen(counted, train), *labels.rare(counted, train, ENOUGH)]
