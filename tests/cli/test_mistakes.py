@@ -19,7 +19,7 @@ def files(tmp_path: Path) -> Path:
     (tmp_path / "broken.jsonl").write_text('{"text": "a", "entities": []}\n{"text": \n')
     (tmp_path / "gbk.txt").write_bytes("好\n".encode() + "坏\n".encode("gb18030"))
     (tmp_path / "good.txt").write_text("Aspirin caused a rash.\n")
-    (tmp_path / "bare.jsonl").write_text('{"text": "a", "entities": []}\n' * 3)
+    (tmp_path / "bare.jsonl").write_text("".join(f'{{"text": "{text}", "entities": []}}\n' for text in "abc"))
     (tmp_path / "typo.toml").write_text('train = "a.jsonl"\noutput = "out"\nepoch = 3\n')
     (tmp_path / "table.csv").write_text("text;company\nGlobex hires.;Globex\n")
     (tmp_path / "folder").mkdir()

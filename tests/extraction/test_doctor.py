@@ -171,6 +171,17 @@ def test_labels_that_training_lacks_or_hardly_has_are_named():
     ]
 
 
+def test_labels_that_differ_only_in_case_or_blanks_are_named_together():
+    train = [entities("ab cd", (0, 2), label="Company"), entities("ef gh", (0, 2), label="company ")]
+    test = [entities("ij kl", (0, 2), label="COMPANY"), entities("mn op", (0, 2), label="person")]
+    ends = Span(0, 2, "person"), Span(3, 5, "person")
+    test[1].relations.append(Relation(ends[0], "company", ends[1]))
+    finding = examine({"train": train, "test": test}).finding("similar_label")
+    assert (finding.severity, finding.count, finding.total) == ("warning", 3, 5)
+    assert finding.message.endswith(": 'COMPANY' and 'Company' and 'company '")
+    assert examine({"train": train[:1], "test": test[1:]}).finding("similar_label") is None
+
+
 def test_lengths_and_distances_are_counted_in_bins():
     a, b = Span(0, 2), Span(5, 8)
     documents = [
@@ -193,6 +204,21 @@ def test_sentences_shared_between_splits_are_found_exactly_and_nearly():
     assert (exact.count, exact.total, exact.examples[0].excerpt) == (1, 3, "Ab cd.  (also train:1)")
     assert (near.count, near.total, near.examples[0].record) == (1, 3, 2)
     assert examine({"train": train + train}).finding("shared_text") is None
+
+
+def test_further_copies_of_a_text_in_one_split_are_counted_with_their_places():
+    one, two, alone = entities("ab cd", (0, 2)), entities("ef gh", (0, 2)), entities("ij", (0, 2))
+    diagnosis = examine(
+        {"train": [one, two, one, alone, one, two, one, one], "test": [alone, Document(""), Document("")]}
+    )
+    finding = diagnosis.finding("repeated_text")
+    assert (finding.severity, finding.count, finding.total) == ("warning", 5, 11)
+    assert [(example.record, example.excerpt) for example in finding.examples] == [
+        (1, "ab cd  (also train:3, train:5, train:7, …)"),
+        (2, "ef gh  (also train:6)"),
+    ]
+    assert diagnosis.finding("annotated_differently") is diagnosis.finding("duplicated") is None
+    assert examine({"train": [one, two], "test": [one]}).finding("repeated_text") is None
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from kexue.training.extraction.data import TrainingData, hold_out, load_training
 from kexue.training.extraction.recipe import ExtractionRecipe
 
 TEXT = "Aspirin caused a rash."
+HELD_OUT_OF_THIRTY = {0: [3, 10, 18], 1: [11, 16, 26], 42: [10, 14, 19]}  # stored results rest on these draws
 
 
 def fact(predicate: str = "causes", *, types: tuple[str, str] = ("drug", "effect")) -> Document:
@@ -51,14 +52,15 @@ def test_an_empty_or_absent_file_is_refused(tmp_path: Path):
 
 def test_texts_without_a_finished_annotation_are_left_out_of_train_with_a_note(tmp_path: Path):
     waiting = Document("Not yet looked at.", meta={"annotated": False})
-    data = load(tmp_path, [fact(), waiting, fact()], [fact()])
+    data = load(tmp_path, [fact(), waiting, fact()], [Document("Nothing."), waiting])
     assert [item.text for item in data.train] == [TEXT, TEXT]
     assert data.notes == [f"1 texts without a finished annotation are left out of {tmp_path / 'train.jsonl'}"]
     assert "none of its texts" in refused(DataError, tmp_path, [waiting], [fact()])
 
 
-def test_one_document_cannot_be_split(tmp_path: Path):
-    assert "train.jsonl: one document cannot be split" in refused(DataError, tmp_path, [fact()])
+@pytest.mark.parametrize("copies", [1, 30])
+def test_one_text_cannot_be_split_however_often_it_stands_there(copies: int, tmp_path: Path):
+    assert "train.jsonl: one text cannot be split" in refused(DataError, tmp_path, [fact()] * copies)
 
 
 @pytest.mark.parametrize("where", ["train", "dev"])
@@ -98,7 +100,15 @@ def test_labels_that_only_dev_has_are_counted_and_noted(tmp_path: Path):
     data = load(tmp_path, [fact()], [fact("prevents", types=("drug", "disorder"))])
     assert data.schema.predicates == ("causes", "prevents")
     assert data.schema.entity_types == ("drug", "effect", "disorder")
-    assert "prevents" in data.notes[0] and "disorder" in data.notes[0]
+    assert "prevents" in data.notes[-1] and "disorder" in data.notes[-1]
+
+
+def test_dev_texts_that_are_in_train_are_noted_with_their_number(tmp_path: Path):
+    others = [Document("Nothing."), Document("Nothing else.")]
+    note = "dev texts are also in train: scores on dev will look better than they are"
+    assert load(tmp_path, [fact(), *others], [fact(), others[0], Document("New.")]).notes == [f"2 of 3 {note}"]
+    assert load(tmp_path, [fact()] * 3, [fact()] * 3).notes == [f"3 of 3 {note}"]
+    assert load(tmp_path, [fact()], others).notes == []
 
 
 def test_a_tenth_is_held_out_the_same_for_the_same_seed(tmp_path: Path):
@@ -106,8 +116,26 @@ def test_a_tenth_is_held_out_the_same_for_the_same_seed(tmp_path: Path):
     train, dev = hold_out(documents, 1)
     assert len(dev) == 3 and sorted(train + dev, key=documents.index) == documents
     assert hold_out(documents, 1) == (train, dev) != hold_out(documents, 2)
-    assert "2 documents" not in load(tmp_path, [fact()] * 30).notes[0]
-    assert "3 of 30" in load(tmp_path, [fact()] * 30).notes[0]
+    assert "3 of 30" in load(tmp_path, [fact(), *documents[1:]]).notes[0]
+
+
+def test_distinct_texts_are_held_out_as_they_always_were():
+    documents = [Document(f"text {index}") for index in range(30)]
+    for seed, indices in HELD_OUT_OF_THIRTY.items():
+        assert hold_out(documents, seed)[1] == [documents[index] for index in indices]
+
+
+@pytest.mark.parametrize("copies", [[2] * 15, [1] * 5 + [25], [20, 40], [1, 1], [3] * 100 + [1] * 200])
+def test_equal_texts_are_held_out_together(copies: list[int]):
+    documents = [Document(f"text {index}") for index, number in enumerate(copies) for _ in range(number)]
+    for seed in range(20):
+        train, dev = hold_out(documents, seed)
+        assert hold_out(documents, seed) == (train, dev)
+        assert train and dev and not {item.text for item in train} & {item.text for item in dev}
+        assert sorted(train + dev, key=documents.index) == documents
+        assert len(dev) <= max(1, 0.1 * len(documents), min(copies))
+        if len(copies) > 100:
+            assert len(dev) == 50
 
 
 def test_constraints_of_the_recipe_reach_the_schema(tmp_path: Path):

@@ -172,10 +172,11 @@ def examine(
     totals = _totals(cases)
     checks = CHECKS if max_length is None else (*CHECKS, _truncation(max_length))
     found = [finding for check in checks for finding in check(cases, totals, EXAMPLES)]
-    for over_all in (texts.shared_exactly, texts.shared_nearly, texts.annotated_differently):
+    for over_all in (texts.shared_exactly, texts.shared_nearly, texts.repeated, texts.annotated_differently):
         found += over_all(cases, EXAMPLES)
     splits = tuple(documents_by_split)
     counted = labels.count_labels(cases, splits)
+    found += labels.alike(counted)
     if splits:
         train = "train" if "train" in splits else splits[0]
         found += [*labels.unseen(counted, train), *labels.rare(counted, train, ENOUGH)]

@@ -9,6 +9,8 @@ from kexue.extraction.doctor.case import Case
 from kexue.extraction.doctor.finding import Finding, LabelCount
 from kexue.extraction.document import Document
 
+SHOWN = 8  # labels that a finding names
+
 Labels = dict[tuple[str, str], Counter[str]]
 
 
@@ -65,9 +67,29 @@ def rare(labels: Sequence[LabelCount], train: str, enough: int) -> Iterator[Find
         )
 
 
-def _listed(labels: Sequence[LabelCount], shown: int = 8) -> str:
-    names = ", ".join(label.label or "(no label)" for label in labels[:shown])
-    return f"{names}, …" if len(labels) > shown else names
+def alike(labels: Sequence[LabelCount]) -> Iterator[Finding]:
+    """Labels of one kind that differ from another only in case or in blanks at the ends."""
+    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for label in labels:
+        groups[label.kind, label.label.strip().casefold()].append(label.label)
+    twins = [names for names in groups.values() if len(names) > 1]
+    if twins:
+        listed = "; ".join(" and ".join(map(repr, names)) for names in twins[:SHOWN])
+        yield Finding(
+            "similar_label",
+            "warning",
+            f"labels differ only in case or in blanks at the ends: {listed}{'; …' if len(twins) > SHOWN else ''}",
+            sum(map(len, twins)),
+            len(labels),
+            "labels",
+            (),
+            "They are learnt and scored as different labels: if one is meant, write it alike everywhere.",
+        )
+
+
+def _listed(labels: Sequence[LabelCount]) -> str:
+    names = ", ".join(label.label or "(no label)" for label in labels[:SHOWN])
+    return f"{names}, …" if len(labels) > SHOWN else names
 
 
 def sizes(documents_by_split: Mapping[str, Sequence[Document]]) -> dict[str, dict[str, int]]:

@@ -1,4 +1,4 @@
-"""Checks of the texts: empty, damaged, not annotated, shared between splits, annotated in two ways."""
+"""Checks of the texts: empty, damaged, not annotated, repeated, shared between splits, annotated in two ways."""
 
 from __future__ import annotations
 
@@ -73,6 +73,31 @@ def _shared(cases: Sequence[Case], limit: int, key: Callable[[str], str], kind: 
         total = sum(case.split in splits for case in cases)
         examples = tuple(case.example((), f"also {first.split}:{first.record}") for first, case in hits[:limit])
         yield Finding(kind, "error", message, len(hits), total, "texts", examples, _SHARED_REMEDY)
+
+
+def repeated(cases: Sequence[Case], limit: int) -> Iterator[Finding]:
+    """Further copies of a text in the same split, however they are annotated."""
+    groups: dict[tuple[str, str], list[Case]] = defaultdict(list)
+    for case in cases:
+        groups[case.split, case.document.text].append(case)
+    copied = [group for (_, text), group in groups.items() if len(group) > 1 and text.strip()]
+    if copied:
+        yield Finding(
+            "repeated_text",
+            "warning",
+            "texts are further copies of a text in the same split",
+            sum(len(group) - 1 for group in copied),
+            len(cases),
+            "texts",
+            tuple(_copies(group, limit) for group in copied[:limit]),
+            "Equal texts count more in training and make a part held out by hand too easy: keep one of each.",
+        )
+
+
+def _copies(group: Sequence[Case], limit: int) -> Example:
+    first, *others = group
+    places = ", ".join(f"{case.split}:{case.record}" for case in others[:limit])
+    return first.example((), f"also {places}{', …' if len(others) > limit else ''}")
 
 
 def annotated_differently(cases: Sequence[Case], limit: int) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +36,12 @@ def load_training_data(recipe: ExtractionRecipe) -> TrainingData:
         notes.append(f"{unfinished} texts without a finished annotation are left out of {recipe.train}")
     if recipe.dev is not None:
         dev = _read(recipe.dev, recipe)
+        texts = {document.text for document in train}
+        known = sum(document.text in texts for document in dev)
+        if known:
+            notes.append(
+                f"{known} of {len(dev)} dev texts are also in train: scores on dev will look better than they are"
+            )
     else:
         train, dev = hold_out(train, recipe.seed, path=recipe.train)
         notes.append(f"no dev file: {len(dev)} of {len(train) + len(dev)} training documents are held out as dev")
@@ -115,12 +122,20 @@ def without_entity_types(document: Document) -> Document:
 def hold_out(
     documents: list[Document], seed: int, *, path: Path | None = None
 ) -> tuple[list[Document], list[Document]]:
-    """A random tenth as dev, the same for the same seed; raises `DataError` below two documents."""
-    if len(documents) < 2:
-        raise DataError("one document cannot be split into train and dev; give more, or a dev file", path=path)
+    """A random tenth as dev, equal texts together, the same for the same seed; raises `DataError` below two texts."""
+    copies: dict[str, list[int]] = defaultdict(list)
+    for index, document in enumerate(documents):
+        copies[document.text].append(index)
+    if len(copies) < 2:
+        raise DataError("one text cannot be split into train and dev; give more, or a dev file", path=path)
     order = list(range(len(documents)))
     random.Random(seed).shuffle(order)
-    chosen = set(order[: max(1, round(HELD_OUT * len(documents)))])
+    wanted = max(1, round(HELD_OUT * len(documents)), min(map(len, copies.values())))
+    chosen: set[int] = set()
+    for index in order:
+        group = copies[documents[index].text]
+        if index not in chosen and len(chosen) + len(group) <= wanted:
+            chosen.update(group)
     return (
         [document for index, document in enumerate(documents) if index not in chosen],
         [document for index, document in enumerate(documents) if index in chosen],
