@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from kexue.pipelines.sharded import Engine
 
 STREAM_CHUNK = 256  # documents that are read from a pipe before their results are written
-TABLES = (".csv", ".parquet")  # what `kexue convert` writes for these endings is another form
 
 
 def extract(
@@ -79,6 +78,7 @@ def extract(
     look_for_model(model)
     look_for(input)
     from kexue.errors import OptionError
+    from kexue.extraction.formats import table_of_suffix
     from kexue.pipelines.bulk import check_output
     from kexue.pipelines.bulk_extraction import ExtractionOptions
     from kexue.pipelines.pieces import is_bulk
@@ -100,7 +100,7 @@ def extract(
         return
     if shards:
         raise OptionError("shards need an INPUT file, folder or pattern, and --output FOLDER")
-    if output is not None and output.suffix.lower() in TABLES:
+    if output is not None and table_of_suffix(output) is not None:
         lines = output.with_suffix(".jsonl")
         raise OptionError(f"{output}: one file is JSON Lines; name it {lines}, then: kexue convert {lines} {output}")
     if input is not None and output is not None:

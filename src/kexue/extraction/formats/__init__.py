@@ -111,9 +111,9 @@ def detect(path: str | Path) -> str:
         _refuse_damaged(sample)
     elif not any(path.iterdir()):
         raise DataError("is an empty folder", path=path)
-    for format in FORMATS.values():
-        if format.read is None and path.suffix.lower() in format.suffixes:
-            raise DataError(_only_written(format.name), path=path)
+    table = table_of_suffix(path)
+    if table is not None:
+        raise DataError(_only_written(table), path=path)
     record = sample.record
     keys = f"; its first record has the keys {sorted(record)}" if isinstance(record, dict) else ""
     raise DataError(
@@ -186,6 +186,12 @@ def write_documents(documents: Iterable[Document], path: str | Path, format: str
     assert write is not None
     write(documents, path)
     return name
+
+
+def table_of_suffix(path: Path) -> str | None:
+    """The format of the path's suffix where that is only written, as tables are; else None."""
+    tables = (format for format in FORMATS.values() if format.read is None)
+    return next((format.name for format in tables if path.suffix.lower() in format.suffixes), None)
 
 
 def _only_written(format: str) -> str:
